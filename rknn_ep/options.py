@@ -1,0 +1,248 @@
+"""Provider options: string keys and values, validated, with the nearest valid name in every error.
+
+The same options serve `InferenceSession(providers=[(name, options)])`, `rknn_ep.compile(...)` and the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rknn_ep.errors import OptionError, nearest
+from rknn_ep.plugins import PluginManager, plugins
+
+PRECISIONS = ("auto", "int8", "int16", "fp16")
+IO_MODES = ("auto", "general", "zero_copy")
+SIMULATIONS = ("fast", "exact")
+QUANTIZERS = ("ours", "toolkit2")
+COLORS = ("rgb", "bgr", "gray")
+RESIZES = ("stretch", "crop", "pad")
+DEFAULT_TARGET = "rk3588"
+DEFAULT_CALIBRATION_METHOD = "mmse"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that shapes how a model is partitioned, quantised, compiled and run. See docs/options.md."""
+
+    target: str = DEFAULT_TARGET
+    device: str = "auto"
+    precision: str = "auto"
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Input name -> dimensions."""
+    dimensions: Mapping[str, int] = field(default_factory=dict)
+    """Symbolic dimension name -> value."""
+    calibration: Path | None = None
+    calibration_method: str = DEFAULT_CALIBRATION_METHOD
+    mean: tuple[float, ...] = ()
+    """One a channel, in the picture's 0..255 scale, in the order of `color`."""
+    std: tuple[float, ...] = ()
+    color: str = "rgb"
+    resize: str = "stretch"
+    quantizer: str = "ours"
+    per_channel: bool = True
+    exclude_nodes: frozenset[str] = frozenset()
+    exclude_ops: frozenset[str] = frozenset()
+    min_partition_macs: int | None = None
+    """None: the cost model decides."""
+    cache_dir: Path | None = None
+    report: Path | None = None
+    core_mask: str = "auto"
+    contexts: int = 1
+    io_mode: str = "auto"
+    simulation: str = "fast"
+    simulation_threads: int = 1
+    strict: bool = False
+    plugin: Mapping[str, str] = field(default_factory=dict)
+    """`<plugin>.<key>` -> value, untouched."""
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any], manager: PluginManager | None = None) -> Options:
+        """Validate options as a runtime or a program hands them over.
+
+        Args:
+            given: option name -> string, or the value itself from Python (numbers, booleans, paths, mappings).
+
+        Raises:
+            OptionError: an unknown name or value.
+        """
+        manager = manager or plugins()
+        values: dict[str, Any] = {}
+        plugin: dict[str, str] = {}
+        for key, value in given.items():
+            if value is None:
+                continue
+            if "." in key:
+                plugin[key] = _plugin_option(key, value, manager)
+            elif key == "input_shapes":
+                values["input_shapes"], values["dimensions"] = parse_input_shapes(value)
+            elif key in _PARSERS:
+                values[key] = _PARSERS[key](key, value)
+            else:
+                raise OptionError(f"unknown option '{key}': {nearest(key, [*_PARSERS, 'input_shapes'])}")
+        options = cls(**values, plugin=plugin)
+        target = manager.target(options.target)
+        _one_of("device", options.device, ["auto", *manager.runtimes()])
+        _one_of("calibration_method", options.calibration_method, manager.calibrators())
+        return replace(options, target=target.name)
+
+    def as_text(self) -> dict[str, str]:
+        """The options that differ from their defaults, as strings that `parse` reads back."""
+        default = Options()
+        text = dict(self.plugin)
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in ("plugin", "dimensions", "input_shapes") or value == getattr(default, item.name):
+                continue
+            text[item.name] = _to_text(value)
+        shapes = [f"{name}:{','.join(map(str, dims))}" for name, dims in sorted(self.input_shapes.items())]
+        shapes += [f"{name}={value}" for name, value in sorted(self.dimensions.items())]
+        if shapes:
+            text["input_shapes"] = ";".join(shapes)
+        return text
+
+
+def parse_input_shapes(value: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Read `name:1,3,480,480;...` and `dimension=480;...` (or a mapping of either) into (shapes, dimensions).
+
+    Raises:
+        OptionError: a part is of neither form, or a dimension is not positive.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    dimensions: dict[str, int] = {}
+    if isinstance(value, Mapping):
+        value = ";".join(
+            f"{name}={item}" if isinstance(item, int) else f"{name}:{','.join(map(str, item))}" for name, item in value.items()
+        )
+    for part in filter(None, (part.strip() for part in str(value).split(";"))):
+        name, colon, dims = part.rpartition(":")
+        try:
+            if colon and dims.replace(",", "").replace(" ", "").lstrip("-").isdigit():
+                shapes[name] = tuple(_positive(dim) for dim in dims.split(","))
+                continue
+            name, equals, size = part.rpartition("=")
+            if equals and name:
+                dimensions[name] = _positive(size)
+                continue
+        except ValueError as error:
+            raise OptionError(f"input_shapes: '{part}': {error}") from error
+        raise OptionError(
+            f"input_shapes: '{part}' is neither name:1,3,480,480 nor dimension=480",
+            remedy="Example: input_shapes='images:1,3,640,640;sequence=128'.",
+        )
+    return shapes, dimensions
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"{number} is not a positive dimension")
+    return number
+
+
+def _one_of(key: str, value: str, valid: Any) -> str:
+    if value not in valid:
+        raise OptionError(f"option '{key}' does not take '{value}': {nearest(value, valid)}")
+    return value
+
+
+def _choice(*valid: str) -> Any:
+    return lambda key, value: _one_of(key, str(value).lower(), valid)
+
+
+def _boolean(key: str, value: Any) -> bool:
+    text = str(value).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise OptionError(f"option '{key}' is 0 or 1, not '{value}'")
+
+
+def _integer(minimum: int) -> Any:
+    def parse(key: str, value: Any) -> int:
+        try:
+            number = int(str(value))
+        except ValueError:
+            raise OptionError(f"option '{key}' is a whole number, not '{value}'") from None
+        if number < minimum:
+            raise OptionError(f"option '{key}' is at least {minimum}, not {number}")
+        return number
+
+    return parse
+
+
+def _floats(key: str, value: Any) -> tuple[float, ...]:
+    parts = str(value).split(",") if isinstance(value, str) else list(value)
+    try:
+        return tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise OptionError(f"option '{key}' is a list of numbers such as 123.7,116.3,103.5, not '{value}'") from None
+
+
+def _names(key: str, value: Any) -> frozenset[str]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return frozenset(str(part).strip() for part in parts if str(part).strip())
+
+
+def _text(key: str, value: Any) -> str:
+    return str(value)
+
+
+def _path(key: str, value: Any) -> Path:
+    return Path(value).expanduser()
+
+
+def _core_mask(key: str, value: Any) -> str:
+    text = str(value).lower()
+    if text in ("auto", "all"):
+        return text
+    try:
+        int(text, 0)
+    except ValueError:
+        raise OptionError(f"option '{key}' is auto, all or a bit mask such as 0x7, not '{value}'") from None
+    return text
+
+
+def _plugin_option(key: str, value: Any, manager: PluginManager) -> str:
+    owner = key.split(".", 1)[0]
+    names = [origin.plugin for origin in manager.origins()]
+    if owner not in names:
+        raise OptionError(f"option '{key}' is for a plugin '{owner}' that is not installed: {nearest(owner, names)}")
+    return str(value)
+
+
+def _to_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, (tuple, frozenset)):
+        return ",".join(map(str, sorted(value) if isinstance(value, frozenset) else value))
+    return str(value)
+
+
+_PARSERS: dict[str, Any] = {
+    "target": _text,
+    "device": _text,
+    "precision": _choice(*PRECISIONS),
+    "calibration": _path,
+    "calibration_method": _text,
+    "mean": _floats,
+    "std": _floats,
+    "color": _choice(*COLORS),
+    "resize": _choice(*RESIZES),
+    "quantizer": _choice(*QUANTIZERS),
+    "per_channel": _boolean,
+    "exclude_nodes": _names,
+    "exclude_ops": _names,
+    "min_partition_macs": _integer(0),
+    "cache_dir": _path,
+    "report": _path,
+    "core_mask": _core_mask,
+    "contexts": _integer(1),
+    "io_mode": _choice(*IO_MODES),
+    "simulation": _choice(*SIMULATIONS),
+    "simulation_threads": _integer(1),
+    "strict": _boolean,
+}
