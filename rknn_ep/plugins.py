@@ -4,7 +4,8 @@
     plugins().targets()["rk3588"]
 
 Environment: RKNN_EP_DISABLE_PLUGINS=name,name leaves plugins out (entry-point names); RKNN_EP_TRACE_HOOKS=1 logs
-every hook call with what it gave, through the logger `rknn_ep.plugins`.
+every hook call with what it gave, through the logger `rknn_ep.plugins` as a warning, so that it shows without any
+logging being set up.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 import pluggy
 
 from rknn_ep import hookspecs
-from rknn_ep.errors import OptionError, PluginError, nearest
+from rknn_ep.errors import OptionError, PluginError, RknnEpError, nearest
 from rknn_ep.records import (
     Calibrator,
     Capability,
@@ -35,6 +36,8 @@ from rknn_ep.records import (
 )
 
 ENTRY_POINT_GROUP = "rknn_ep"
+CORE = "rknn-ep"
+"""The distribution that holds the core and its own plugins."""
 
 HOOKS: dict[str, type[Any]] = {
     "rknn_ep_targets": Target,
@@ -82,23 +85,29 @@ class PluginManager:
         self._origins: dict[str, Origin] = {}
         self._disabled = frozenset(disabled)
         self._records: dict[str, dict[str, tuple[Any, Origin]]] = {}
+        self._trace = trace
         self.broken: list[BrokenPlugin] = []
-        if trace:
-            self._manager.add_hookcall_monitoring(_trace_before, _trace_after)
 
     def load_entry_points(self) -> None:
-        """Register every plugin that an installed distribution offers; one that fails to import is kept in `broken`."""
+        """Register every plugin that an installed distribution offers.
+
+        One that fails to import, or that implements hooks which this version does not have, is kept in `broken`,
+        reported through the log and left out: a stranger's fault must not take the user's program down.
+
+        Raises:
+            PluginError: two distributions offer a plugin of the same name.
+        """
         for origin, entry_point in _entry_points():
             if origin.plugin in self._disabled:
                 log.info("plugin %s is disabled by RKNN_EP_DISABLE_PLUGINS", origin.plugin)
                 continue
+            self._refuse_second(origin)
             try:
                 self.register(entry_point.load(), origin)
-            except PluginError:
-                raise
-            except Exception as error:  # whatever a stranger's module does while it is imported
-                self.broken.append(BrokenPlugin(origin, f"{type(error).__name__}: {error}"))
-                log.warning("plugin %s of %s failed to load and is skipped: %s", origin.plugin, origin.distribution, error)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a stranger's module does while it is imported
+                reason = error.message if isinstance(error, RknnEpError) else f"{type(error).__name__}: {error}"
+                self.broken.append(BrokenPlugin(origin, reason))
+                log.warning("plugin %s of %s failed to load and is skipped: %s", origin.plugin, origin.distribution, reason)
 
     def register(self, plugin: object, origin: Origin) -> None:
         """Add one plugin object (a module or an instance with hook implementations).
@@ -106,13 +115,7 @@ class PluginManager:
         Raises:
             PluginError: another plugin has the same name, or it implements a hook that does not exist.
         """
-        if origin.plugin in self._origins:
-            other = self._origins[origin.plugin]
-            raise PluginError(
-                f"two plugins are called '{origin.plugin}': one from {other.distribution} {other.version}, "
-                f"one from {origin.distribution} {origin.version}",
-                remedy=f"Uninstall one of the two, or set RKNN_EP_DISABLE_PLUGINS={origin.plugin}.",
-            )
+        self._refuse_second(origin)
         try:
             self._manager.register(plugin, name=origin.plugin)
             self._manager.check_pending()
@@ -122,6 +125,15 @@ class PluginManager:
             raise PluginError(f"plugin '{origin.plugin}' of {origin.distribution} does not fit the contract: {error}") from error
         self._origins[origin.plugin] = origin
         self._records.clear()
+
+    def _refuse_second(self, origin: Origin) -> None:
+        other = self._origins.get(origin.plugin)
+        if other is not None:
+            raise PluginError(
+                f"two plugins are called '{origin.plugin}': one from {other.distribution} {other.version}, "
+                f"one from {origin.distribution} {origin.version}",
+                remedy=f"Uninstall one of the two, or set RKNN_EP_DISABLE_PLUGINS={origin.plugin} to go on without both.",
+            )
 
     def origins(self) -> list[Origin]:
         """The plugins that are loaded, by name."""
@@ -140,30 +152,33 @@ class PluginManager:
     def _collect(self, hook: str) -> dict[str, tuple[Any, Origin]]:
         found: dict[str, tuple[Any, Origin]] = {}
         for name in sorted(self._origins):
-            caller = self._manager.subset_hook_caller(hook, [p for n, p in self._manager.list_name_plugin() if n != name])
             origin = self._origins[name]
-            try:
-                records = [record for batch in caller() for record in batch]
-            except Exception as error:
-                raise PluginError(
-                    f"{hook} of plugin '{name}' ({origin.distribution} {origin.version}) raised {type(error).__name__}: {error}",
-                    remedy=f"Set RKNN_EP_DISABLE_PLUGINS={name} to go on without it.",
-                ) from error
-            for record in records:
-                if not isinstance(record, HOOKS[hook]):
-                    raise PluginError(
-                        f"{hook} of plugin '{name}' ({origin.distribution}) yielded a {type(record).__name__}, "
-                        f"not a {HOOKS[hook].__name__}"
-                    )
+            for record in self._call(hook, origin):
                 if record.name in found:
-                    other = found[record.name][1]
-                    raise PluginError(
-                        f"{hook}: '{record.name}' is provided twice, by {other.distribution} {other.version} (plugin "
-                        f"'{other.plugin}') and by {origin.distribution} {origin.version} (plugin '{name}')",
-                        remedy=f"Uninstall one, or set RKNN_EP_DISABLE_PLUGINS={name}.",
-                    )
+                    raise _provided_twice(hook, record.name, found[record.name][1], origin)
                 found[record.name] = (record, origin)
         return found
+
+    def _call(self, hook: str, origin: Origin) -> list[Any]:
+        """The records that one plugin yields for `hook`, each of the right type and with a name."""
+        others = [plugin for name, plugin in self._manager.list_name_plugin() if name != origin.plugin]
+        where = f"{hook} of plugin '{origin.plugin}' ({origin.distribution} {origin.version})"
+        way_on = f"Set RKNN_EP_DISABLE_PLUGINS={origin.plugin} to go on without it."
+        if self._trace:
+            log.warning("calling %s", where)
+        try:
+            records = [record for batch in self._manager.subset_hook_caller(hook, others)() for record in batch]
+        except Exception as error:
+            raise PluginError(f"{where} raised {type(error).__name__}: {error}", remedy=way_on) from error
+        expected = HOOKS[hook]
+        for record in records:
+            if not isinstance(record, expected):
+                raise PluginError(f"{where} yielded a {type(record).__name__}, not a {expected.__name__}", remedy=way_on)
+            if not isinstance(record.name, str) or not record.name:
+                raise PluginError(f"{where} yielded a {expected.__name__} without a name", remedy=way_on)
+        if self._trace:
+            log.warning("%s gave %s", where, ", ".join(record.name for record in records) or "nothing")
+        return records
 
     def _records_of(self, hook: str, kind: type[Record]) -> dict[str, Record]:
         return {name: record for name, (record, _) in self.provided(hook).items()}
@@ -225,25 +240,30 @@ class PluginManager:
 @cache
 def plugins() -> PluginManager:
     """The process's plugin manager, with every installed plugin loaded."""
-    disabled = filter(None, os.environ.get("RKNN_EP_DISABLE_PLUGINS", "").split(","))
+    disabled = [name.strip() for name in os.environ.get("RKNN_EP_DISABLE_PLUGINS", "").split(",")]
     manager = PluginManager(disabled=disabled, trace=os.environ.get("RKNN_EP_TRACE_HOOKS", "") not in ("", "0"))
     manager.load_entry_points()
     return manager
 
 
 def _entry_points() -> list[tuple[Origin, EntryPoint]]:
-    found: dict[tuple[str, str], tuple[Origin, EntryPoint]] = {}
-    for distribution in distributions():
-        for entry_point in distribution.entry_points.select(group=ENTRY_POINT_GROUP):
-            name = distribution.metadata["Name"]
-            origin = Origin(entry_point.name, name, distribution.version, entry_point.value)
-            found.setdefault((entry_point.name, name), (origin, entry_point))
-    return [found[key] for key in sorted(found)]
+    """What the installed distributions offer, in a fixed order: the core first, then by name and distribution.
+
+    `entry_points` already hides a distribution that another one of the same name shadows on the path.
+    """
+    found = []
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        distribution = entry_point.dist
+        name, version = (distribution.name, distribution.version) if distribution else ("unknown", "")
+        found.append((Origin(entry_point.name, name, version, entry_point.value), entry_point))
+    return sorted(found, key=lambda pair: (pair[0].distribution != CORE, pair[0].plugin, pair[0].distribution))
 
 
-def _trace_before(hook_name: str, hook_impls: list[Any], kwargs: dict[str, Any]) -> None:
-    log.info("calling %s of %s", hook_name, ", ".join(impl.plugin_name for impl in hook_impls) or "no plugin")
-
-
-def _trace_after(outcome: Any, hook_name: str, hook_impls: list[Any], kwargs: dict[str, Any]) -> None:
-    log.info("%s gave %s", hook_name, outcome.exception or f"{len(outcome.get_result())} results")
+def _provided_twice(hook: str, record: str, one: Origin, other: Origin) -> PluginError:
+    # The way on is to do without the stranger, never without the core.
+    leave_out = one if other.distribution == CORE else other
+    return PluginError(
+        f"{hook}: '{record}' is provided twice, by {one.distribution} {one.version} (plugin '{one.plugin}') "
+        f"and by {other.distribution} {other.version} (plugin '{other.plugin}')",
+        remedy=f"Uninstall {leave_out.distribution}, or set RKNN_EP_DISABLE_PLUGINS={leave_out.plugin}.",
+    )
