@@ -23,6 +23,7 @@ struct OrtMemoryInfo;
 struct OrtModelMetadata;
 struct OrtNode;
 struct OrtNodeComputeContext;
+struct OrtNodeFusionOptions;
 struct OrtOpAttr;
 struct OrtOptionalTypeInfo;
 struct OrtRunOptions;
