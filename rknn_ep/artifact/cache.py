@@ -6,8 +6,9 @@
             bundle = cache.put_bundle(f"{key}-rknn_0", lambda path: write_bundle(path, entries, manifest))
             cache.put_plan(key, plan)
 
-What is read is verified; what is damaged is removed, logged and reported as absent, so that the caller builds it again. What cannot
-be kept (full disk, read-only folder) is logged once and goes to a temporary folder that lives as long as the process.
+What is read is verified; what is damaged is removed, logged and reported as absent, so that the caller builds it
+again. What cannot be kept (full disk, read-only folder) is logged once and goes to a temporary folder that lives as
+long as the process.
 """
 
 from __future__ import annotations
