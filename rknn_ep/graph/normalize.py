@@ -1,0 +1,66 @@
+"""The road from a model as it came in to the view that is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from rknn_ep.errors import RknnEpError
+from rknn_ep.graph.origins import trace
+from rknn_ep.graph.passes.freeze_inputs import FreezeInputs
+from rknn_ep.graph.passes.infer_and_fold import InferAndFold
+from rknn_ep.graph.passes.lift_constants import LiftConstants
+from rknn_ep.graph.passes.remove_identity import RemoveIdentity
+from rknn_ep.graph.passes.remove_unused import RemoveUnused
+from rknn_ep.graph.provenance import Provenance
+from rknn_ep.graph.view import View, ViewNode
+
+
+def normalize(
+    model: ir.Model,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    dimensions: Mapping[str, int] | None = None,
+) -> View:
+    """Bring a model into the form that planning works on; `model` itself is left as it is.
+
+    Args:
+        model: any ONNX model, also one that a host runtime has already optimised.
+        input_shapes: input name -> dimensions, for dynamic inputs.
+        dimensions: symbolic dimension name -> value.
+
+    Raises:
+        ShapeError: a dimension of an input has no value, or what was given does not fit the model.
+    """
+    work = model.clone()
+    provenance = Provenance(work)
+    passes: list[ir.passes.PassBase] = [
+        FreezeInputs(provenance, input_shapes or {}, dimensions or {}),
+        LiftConstants(provenance),
+        InferAndFold(provenance, frozen=bool(input_shapes or dimensions)),
+        RemoveUnused(provenance, work),
+        RemoveIdentity(provenance),
+    ]
+    for one in passes:
+        _run(one, work)
+    return _view(work, model, provenance)
+
+
+def _run(one: ir.passes.PassBase, model: ir.Model) -> None:
+    try:
+        one(model)
+    except ir.passes.InvariantError as error:
+        if isinstance(error.__cause__, RknnEpError):
+            raise error.__cause__ from None
+        raise
+
+
+def _view(work: ir.Model, original: ir.Model, provenance: Provenance) -> View:
+    traced = trace(original.graph, work.graph, frozenset(provenance.constants))
+    opset = work.opset_imports.get("", 0)
+    nodes = tuple(
+        ViewNode(index, node, origins, bound, opset)
+        for index, (node, origins, bound) in enumerate(zip(work.graph, traced.origins, traced.bound_to, strict=True))
+    )
+    return View(model=work, original=original, nodes=nodes, folded=traced.folded)

@@ -1,0 +1,82 @@
+"""Identity and Dropout do nothing at inference: take them out where no name is lost that somebody needs."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from rknn_ep.graph.passes.base import GraphPass, demand, done
+from rknn_ep.graph.values import is_constant, is_onnx, scalar, take_over
+
+
+class RemoveIdentity(GraphPass):
+    """Remove Identity and Dropout.
+
+    The original must belong to exactly one node of the view, so there are two ways: the node before it takes over the
+    name (nobody else reads what it made), or the one node behind it reads past it. Where neither is possible, and
+    between a graph input and a graph output, an Identity stays. A Dropout stays in training mode or when its mask is read.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        changes = 0
+        for node in list(model.graph):
+            if _does_nothing(node):
+                changes += self._remove(model.graph, node)
+        return done(model, changes)
+
+    def ensures(self, model: ir.Model) -> None:
+        for node in model.graph:
+            demand(not is_onnx(node, "Dropout") or not _does_nothing(node), f"Dropout '{node.name}' is left")
+
+    def _remove(self, graph: ir.Graph, node: ir.Node) -> bool:
+        before, after = node.inputs[0], node.outputs[0]
+        assert before is not None
+        if is_constant(before):
+            copy = same_constant(str(after.name), before)
+            after.replace_all_uses_with(copy, replace_graph_outputs=True)
+            self.provenance.constants.add(str(after.name))
+            graph.remove(node, safe=True)
+            graph.register_initializer(copy)
+            return True
+        maker = before.producer()
+        if maker is not None and maker.graph is graph and self.provenance.vanishes(before, node):
+            take_over(before, after)
+            return True
+        readers = {id(user): user for user, _ in after.uses()}
+        if len(readers) == 1 and not after.is_graph_output() and after.name not in self.provenance.pinned:
+            (reader,) = readers.values()
+            if reader.graph is graph:
+                after.replace_all_uses_with(before)
+                graph.remove(node, safe=True)
+                return True
+        return _to_identity(graph, node)
+
+
+def same_constant(name: str, source: ir.Value) -> ir.Value:
+    """A value of another name for the same tensor, not yet registered: the data is shared."""
+    assert source.const_value is not None
+    tensor = source.const_value
+    lazy = ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=ir.Shape(tensor.shape), name=name)
+    return ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=lazy)
+
+
+def _to_identity(graph: ir.Graph, node: ir.Node) -> bool:
+    if node.op_type == "Identity":
+        return False
+    after = node.outputs[0]
+    new = ir.Node("", "Identity", [node.inputs[0]], name=node.name)
+    value = new.outputs[0]
+    value.shape, value.type = after.shape, after.type
+    graph.insert_before(node, new)
+    take_over(value, after)
+    return True
+
+
+def _does_nothing(node: ir.Node) -> bool:
+    if is_onnx(node, "Identity"):
+        return node.inputs[0] is not None and isinstance(node.inputs[0].type, ir.TensorType | None)
+    if not is_onnx(node, "Dropout") or any(mask.uses() or mask.is_graph_output() for mask in node.outputs[1:]):
+        return False
+    training = node.inputs[2] if len(node.inputs) > 2 else None
+    return training is None or scalar(training) == 0.0
+
+

@@ -1,0 +1,50 @@
+"""The normalised graph that planning works on, with the way back to the graph as it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import onnx_ir as ir
+
+from rknn_ep.graph.facts import node_facts
+from rknn_ep.records import NodeFacts
+
+
+@dataclass(frozen=True, eq=False)
+class ViewNode:
+    """A node of the view and the originals it stands for."""
+
+    index: int
+    """Its place in `View.nodes`."""
+    node: ir.Node
+    origins: frozenset[int]
+    """Indices into the original graph's nodes. They compute the node's outputs from its inputs and constants."""
+    bound_to: int | None = None
+    """Index of a view node that must go into the same partition: both stand for some of the same originals."""
+    opset: int = field(default=17, repr=False)
+
+    @cached_property
+    def facts(self) -> NodeFacts:
+        """The node as a capability rule sees it."""
+        return node_facts(self.node, self.opset)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A model ready to be planned. Values have their original names; only new values have new ones."""
+
+    model: ir.Model
+    """The normalised graph."""
+    original: ir.Model
+    """The model as it came in, untouched."""
+    nodes: tuple[ViewNode, ...]
+    """In topological order, one for each node of `model.graph`."""
+    folded: frozenset[int]
+    """Originals that no view node stands for: constants, shape computations and what only these needed. A partition
+    may claim one when it claims all its consumers."""
+
+    @property
+    def opset(self) -> int:
+        """Version of the ONNX operator set that the view's nodes are written in."""
+        return self.model.opset_imports.get("", 0)
