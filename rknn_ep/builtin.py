@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rknn_ep.hookspecs import hookimpl
-from rknn_ep.records import Calibrator, Capability, Importer, Target
+from rknn_ep.records import Calibrator, Capability, Command, Importer, Target
 
 
 @hookimpl
@@ -36,3 +36,11 @@ def rknn_ep_calibrators() -> Iterable[Calibrator]:
 def rknn_ep_importers() -> Iterable[Importer]:
     """ONNX itself."""
     yield Importer("onnx", (".onnx",), lambda path: path, description="ONNX, with or without external data")
+
+
+@hookimpl
+def rknn_ep_commands() -> Iterable[Command]:
+    """demo, partition, quantize, compile, run, inspect, plugins."""
+    from rknn_ep.cli.commands import all_commands
+
+    return all_commands()

@@ -5,7 +5,8 @@ The same options serve `InferenceSession(providers=[(name, options)])`, `rknn_ep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -113,13 +114,11 @@ def parse_input_shapes(value: Any) -> tuple[dict[str, tuple[int, ...]], dict[str
     shapes: dict[str, tuple[int, ...]] = {}
     dimensions: dict[str, int] = {}
     if isinstance(value, Mapping):
-        value = ";".join(
-            f"{name}={item}" if isinstance(item, int) else f"{name}:{','.join(map(str, item))}" for name, item in value.items()
-        )
+        value = ";".join(_shape_text(name, item) for name, item in value.items())
     for part in filter(None, (part.strip() for part in str(value).split(";"))):
         name, colon, dims = part.rpartition(":")
         try:
-            if colon and dims.replace(",", "").replace(" ", "").lstrip("-").isdigit():
+            if colon and name and dims.replace(",", "").replace(" ", "").lstrip("-").isdigit():
                 shapes[name] = tuple(_positive(dim) for dim in dims.split(","))
                 continue
             name, equals, size = part.rpartition("=")
@@ -133,6 +132,12 @@ def parse_input_shapes(value: Any) -> tuple[dict[str, tuple[int, ...]], dict[str
             remedy="Example: input_shapes='images:1,3,640,640;sequence=128'.",
         )
     return shapes, dimensions
+
+
+def _shape_text(name: str, item: Any) -> str:
+    if isinstance(item, str):
+        return f"{name}:{item}"
+    return f"{name}:{','.join(map(str, item))}" if isinstance(item, Iterable) else f"{name}={item}"
 
 
 def _positive(text: str) -> int:
@@ -175,11 +180,21 @@ def _integer(minimum: int) -> Any:
 
 
 def _floats(key: str, value: Any) -> tuple[float, ...]:
-    parts = str(value).split(",") if isinstance(value, str) else list(value)
     try:
-        return tuple(float(part) for part in parts)
+        parts = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
+        numbers = tuple(float(part) for part in parts)
     except (TypeError, ValueError):
         raise OptionError(f"option '{key}' is a list of numbers such as 123.7,116.3,103.5, not '{value}'") from None
+    if not all(map(math.isfinite, numbers)):
+        raise OptionError(f"option '{key}' takes finite numbers, not '{value}'")
+    return numbers
+
+
+def _divisors(key: str, value: Any) -> tuple[float, ...]:
+    numbers = _floats(key, value)
+    if min(numbers, default=1.0) <= 0:
+        raise OptionError(f"option '{key}' divides: its numbers are above 0, not '{value}'")
+    return numbers
 
 
 def _names(key: str, value: Any) -> frozenset[str]:
@@ -229,7 +244,7 @@ _PARSERS: dict[str, Any] = {
     "calibration": _path,
     "calibration_method": _text,
     "mean": _floats,
-    "std": _floats,
+    "std": _divisors,
     "color": _choice(*COLORS),
     "resize": _choice(*RESIZES),
     "quantizer": _choice(*QUANTIZERS),

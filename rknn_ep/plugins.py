@@ -83,7 +83,7 @@ class PluginManager:
         self._manager = pluggy.PluginManager(hookspecs.NAMESPACE)
         self._manager.add_hookspecs(hookspecs)
         self._origins: dict[str, Origin] = {}
-        self._disabled = frozenset(disabled)
+        self._disabled = frozenset(filter(None, disabled))
         self._records: dict[str, dict[str, tuple[Any, Origin]]] = {}
         self._trace = trace
         self.broken: list[BrokenPlugin] = []
@@ -134,6 +134,11 @@ class PluginManager:
                 f"one from {origin.distribution} {origin.version}",
                 remedy=f"Uninstall one of the two, or set RKNN_EP_DISABLE_PLUGINS={origin.plugin} to go on without both.",
             )
+
+    @property
+    def disabled(self) -> frozenset[str]:
+        """Entry-point names that the environment leaves out."""
+        return self._disabled
 
     def origins(self) -> list[Origin]:
         """The plugins that are loaded, by name."""

@@ -1,0 +1,1 @@
+"""The command line `rknn-ep`: one small file a command."""

@@ -1,0 +1,41 @@
+"""`rknn-ep compile`: ahead of time, into an EPContext model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rknn_ep.cli.flags import provider_flags
+from rknn_ep.cli.output import Json, print_json, progress
+from rknn_ep.cli.partition import Model
+
+
+@provider_flags
+def compile_model(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the EPContext model.", show_default=False)],
+    options: dict[str, Any],
+    embed_mode: Annotated[
+        int, typer.Option(min=0, max=1, help="1: compiled partitions inside the model; 0: files beside it, which suits boards.")
+    ] = 1,
+    json: Json = False,
+) -> None:
+    """Compile ahead of time into an ordinary ONNX model whose partitions are ready to load (EPContext nodes).
+
+    It loads without planning, calibration or Python, also from C and C++ programs.
+
+    Example: `rknn-ep compile model.onnx -o model_ctx.onnx --target rk3588 --calibration photos/`
+
+    In half precision, without data: `rknn-ep compile model.onnx -o model_ctx.onnx --precision fp16`
+    """
+    import rknn_ep
+
+    with progress() as show:
+        report = rknn_ep.compile(model, output, embed_mode=embed_mode, progress=show, **options)
+    if json:
+        print_json({"output": output, "embed_mode": embed_mode, **report.to_dict()})
+    else:
+        typer.echo(report.to_table())
+        typer.echo(f"\nwrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
