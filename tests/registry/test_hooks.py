@@ -1,0 +1,192 @@
+"""Every hook has a test of its name here: what a plugin yields through it must become usable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rknn_ep import hookimpl
+from rknn_ep.cli.main import build_app
+from rknn_ep.errors import OptionError
+from rknn_ep.options import Options
+from rknn_ep.plugins import HOOKS, Origin, PluginManager
+from rknn_ep.records import (
+    Calibrator,
+    Capability,
+    Command,
+    Compiler,
+    CompileResult,
+    FloatExecutor,
+    Frontend,
+    Health,
+    HealthCheck,
+    Importer,
+    NodeFacts,
+    Outcome,
+    Runtime,
+    Target,
+    Verdict,
+)
+
+
+def manager_with(*plugins: object) -> PluginManager:
+    """A manager with the given plugin objects and nothing else."""
+    manager = PluginManager()
+    for index, plugin in enumerate(plugins):
+        manager.register(plugin, Origin(f"plugin{index}", f"distribution{index}", "1.0", "here"))
+    return manager
+
+
+class Base:
+    """What Options needs to find before it accepts anything."""
+
+    @hookimpl
+    def rknn_ep_targets(self) -> Any:
+        yield Target("rk3588", precisions=("int8", "fp16"))
+
+    @hookimpl
+    def rknn_ep_calibrators(self) -> Any:
+        yield Calibrator("mmse", lambda grid, options: None)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_a_test(hook: str) -> None:
+    assert f"test_{hook}" in globals(), f"write test_{hook} in {Path(__file__).name}"
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_specified_with_an_example(hook: str) -> None:
+    from rknn_ep import hookspecs
+
+    specification = getattr(hookspecs, hook)
+    assert "Example:" in specification.__doc__
+    assert specification.__annotations__["return"] == f"Iterable[{HOOKS[hook].__name__}]"
+
+
+def test_no_hook_is_specified_without_a_record() -> None:
+    from rknn_ep import hookspecs
+
+    assert {name for name in vars(hookspecs) if name.startswith("rknn_ep_")} == set(HOOKS)
+
+
+def test_rknn_ep_targets() -> None:
+    class Plugin:
+        @hookimpl
+        def rknn_ep_targets(self) -> Any:
+            yield Target("rk9999", precisions=("fp16",), aliases=("rk9999s",))
+
+    manager = manager_with(Base(), Plugin())
+    assert Options.parse({"target": "RK9999S"}, manager).target == "rk9999"
+    with pytest.raises(OptionError, match="did you mean 'rk9999'"):
+        Options.parse({"target": "rk9998"}, manager)
+
+
+def test_rknn_ep_capabilities() -> None:
+    def refuse(node: NodeFacts, target: Target, precision: str) -> Verdict:
+        return Verdict(Outcome.REFUSED, "limit")
+
+    class Plugin:
+        @hookimpl
+        def rknn_ep_capabilities(self) -> Any:
+            yield Capability("late", refuse, priority=-1)
+            yield Capability("first", refuse, priority=10)
+            yield Capability("tables", refuse)
+
+    assert [rule.name for rule in manager_with(Plugin()).capabilities()] == ["first", "tables", "late"]
+
+
+def test_rknn_ep_calibrators() -> None:
+    class Plugin:
+        @hookimpl
+        def rknn_ep_calibrators(self) -> Any:
+            yield Calibrator("three_sigma", lambda grid, options: None)
+
+    manager = manager_with(Base(), Plugin())
+    assert Options.parse({"calibration_method": "three_sigma"}, manager).calibration_method == "three_sigma"
+    with pytest.raises(OptionError, match="did you mean 'three_sigma'"):
+        Options.parse({"calibration_method": "three-sigma"}, manager)
+
+
+def test_rknn_ep_compilers() -> None:
+    class Plugin:
+        @hookimpl
+        def rknn_ep_compilers(self) -> Any:
+            yield Compiler("my-npu", lambda request: CompileResult({"my.bin": request.model}), devices=("my-npu",))
+
+    compiler = manager_with(Plugin()).compilers()["my-npu"]
+    assert compiler.devices == ("my-npu",)
+    assert compiler.available() == ""
+
+
+def test_rknn_ep_runtimes() -> None:
+    class Plugin:
+        @hookimpl
+        def rknn_ep_runtimes(self) -> Any:
+            yield Runtime("remote", available=lambda: "the board does not answer")
+
+    manager = manager_with(Base(), Plugin())
+    assert Options.parse({"device": "remote"}, manager).device == "remote"
+    with pytest.raises(OptionError, match="did you mean 'remote'"):
+        Options.parse({"device": "remot"}, manager)
+
+
+def test_rknn_ep_importers() -> None:
+    class Plugin:
+        @hookimpl
+        def rknn_ep_importers(self) -> Any:
+            yield Importer("tflite", (".tflite",), lambda path: path)
+
+    assert manager_with(Plugin()).importers()["tflite"].suffixes == (".tflite",)
+
+
+def test_rknn_ep_float_executors() -> None:
+    class Plugin:
+        @hookimpl
+        def rknn_ep_float_executors(self) -> Any:
+            yield FloatExecutor("mine", lambda model, outputs, threads: None)
+
+    assert list(manager_with(Plugin()).float_executors()) == ["mine"]
+
+
+def test_rknn_ep_frontends() -> None:
+    registered = []
+
+    class Plugin:
+        @hookimpl
+        def rknn_ep_frontends(self) -> Any:
+            yield Frontend("host", lambda: registered.append("host"), lambda: registered.remove("host"))
+
+    frontend = manager_with(Plugin()).frontends()["host"]
+    frontend.register()
+    assert registered == ["host"]
+    frontend.unregister()
+    assert registered == []
+
+
+def test_rknn_ep_health_checks() -> None:
+    class Plugin:
+        @hookimpl
+        def rknn_ep_health_checks(self) -> Any:
+            yield HealthCheck("disk", lambda: Health("ok", "9 GB free"))
+
+    assert manager_with(Plugin()).health_checks()["disk"].check().verdict == "ok"
+
+
+def test_rknn_ep_commands() -> None:
+    class Plugin:
+        @hookimpl
+        def rknn_ep_commands(self) -> Any:
+            def flash(board: str) -> None:
+                """Flash a board."""
+                print(f"flashed {board}")
+
+            yield Command("flash", flash, "Flash a board.")
+
+    app = build_app(manager_with(Plugin()))
+    result = CliRunner().invoke(app, ["flash", "rock5b"])
+    assert result.exit_code == 0
+    assert result.stdout == "flashed rock5b\n"
+    assert "Flash a board." in CliRunner().invoke(app, ["--help"]).stdout
