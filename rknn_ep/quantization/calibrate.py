@@ -1,0 +1,137 @@
+"""Run the float model over the calibration samples and turn what its tensors held into clipping ranges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+import onnx_ir as ir
+
+from rknn_ep.errors import CalibrationError
+from rknn_ep.quantization.affine import Range
+from rknn_ep.records import Calibrator, FloatExecutor, FloatModel, QuantizationType, RangeObserver
+
+Array = np.ndarray[Any, Any]
+ASYMMETRIC_INT8 = QuantizationType(8)
+
+
+class SampleSource(Protocol):
+    """Calibration samples: re-iterable, each a mapping of input name to array."""
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    def __iter__(self) -> Iterator[Mapping[str, Array]]:
+        """The samples, loaded as they are asked for."""
+
+
+def calibrate(
+    model: ir.Model,
+    tensors: Sequence[str],
+    samples: SampleSource,
+    calibrator: Calibrator,
+    grids: Mapping[str, QuantizationType] | QuantizationType = ASYMMETRIC_INT8,
+    *,
+    float_executor: FloatExecutor,
+    options: Mapping[str, str] | None = None,
+    bounds: Mapping[str, Range] | None = None,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Range]:
+    """Find the clipping range of every tensor in `tensors`.
+
+    All of them come out of one run of the model per sample; memory does not grow with the number of samples.
+
+    Args:
+        model: the float model with static shapes.
+        tensors: names of float32 values of its main graph, inputs included.
+        samples: what to run.
+        calibrator: the method.
+        grids: the grid of each tensor, or one for all; tensors without one get asymmetric int8.
+        float_executor: runs the model.
+        options: the options of plugins, handed to the calibrator.
+        bounds: values outside do not matter to whoever reads the tensor and are moved to the bound before they are
+            counted: the input of a HardSwish below -3.
+        threads: for the executor, and for counting.
+        progress: called with (samples done, samples in all, every pass counted).
+
+    Raises:
+        CalibrationError: there are no samples, or a tensor is not finite; names the tensor and the sample.
+    """
+    if len(samples) == 0:
+        raise CalibrationError("there are no calibration samples", remedy="Give at least 20 typical inputs.")
+    names = list(dict.fromkeys(tensors))
+    inputs = {value.name for value in model.graph.inputs}
+    computed = [name for name in names if name not in inputs]
+    float_model = float_executor.create(_with_outputs(model, computed), computed, threads) if computed else None
+    observers = {name: calibrator.create(_grid_of(grids, name), options or {}) for name in names}
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        for number in range(calibrator.passes):
+            for index, sample in enumerate(samples):
+                _observe_sample(observers, float_model, sample, index, bounds or {}, pool)
+                if progress:
+                    progress(number * len(samples) + index + 1, calibrator.passes * len(samples))
+            for observer in observers.values():
+                observer.end_pass()
+        ranges = list(pool.map(lambda name: _range_of(observers[name], name, calibrator), names))
+    return dict(zip(names, ranges, strict=True))
+
+
+def _with_outputs(model: ir.Model, names: Iterable[str]) -> bytes:
+    """The model with exactly the tensors `names` as its outputs, serialised."""
+    copy = model.clone()
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise CalibrationError(f"the model has no tensor '{missing[0]}' to calibrate")
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(values[name] for name in names)
+    payload: bytes = ir.to_proto(copy).SerializeToString()
+    return payload
+
+
+def _observe_sample(
+    observers: Mapping[str, RangeObserver],
+    float_model: FloatModel | None,
+    sample: Mapping[str, Array],
+    index: int,
+    bounds: Mapping[str, Range],
+    pool: ThreadPoolExecutor,
+) -> None:
+    def observe(name: str, values: Array) -> None:
+        values = np.ascontiguousarray(values, np.float32)
+        # min and max are NaN or infinite exactly when some value is.
+        low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            kind = "NaN" if math.isnan(low) or math.isnan(high) else "infinity"
+            raise CalibrationError(
+                f"tensor '{name}' holds {kind} on calibration sample {index}",
+                remedy="Look at the sample and at mean and std: inputs must be on the scale that the model was trained on.",
+            )
+        if name in bounds and (low < bounds[name].minimum or high > bounds[name].maximum):
+            values = np.clip(values, np.float32(bounds[name].minimum), np.float32(bounds[name].maximum))
+        observers[name].observe(values)
+
+    pending = [pool.submit(observe, name, values) for name, values in sample.items() if name in observers]
+    # Arrays are counted as they come and given back at once, so that a big model needs no more than its own activations.
+    for name, values in float_model.run(sample) if float_model else ():
+        pending.append(pool.submit(observe, name, values))
+    for future in pending:
+        future.result()
+
+
+def _grid_of(grids: Mapping[str, QuantizationType] | QuantizationType, name: str) -> QuantizationType:
+    return grids if isinstance(grids, QuantizationType) else grids.get(name, ASYMMETRIC_INT8)
+
+
+def _range_of(observer: RangeObserver, name: str, calibrator: Calibrator) -> Range:
+    low, high = observer.range()
+    if not (math.isfinite(low) and math.isfinite(high) and low <= 0.0 <= high):
+        raise CalibrationError(
+            f"calibration method '{calibrator.name}' gave the range {low} .. {high} for tensor '{name}'; "
+            f"a range is finite and holds zero"
+        )
+    return Range(low, high)

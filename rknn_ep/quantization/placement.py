@@ -1,0 +1,182 @@
+"""Which tensors of a float graph get a scale, and which of them share one: decided before anything is calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from rknn_ep.quantization.affine import Range
+from rknn_ep.quantization.operators import CLAMPS, WEIGHTED, Role, constant, data_inputs, relevant_input, role
+
+CLAMPABLE = WEIGHTED | {"Add", "Sub", "Mul", "Sum"}
+"""Operators that compute a following Relu or Clip for nothing."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where integers are computed with."""
+
+    integer: frozenset[str]
+    """Nodes that work on quantised values, by the name of their first output."""
+    scaled: tuple[str, ...]
+    """Tensors that are rounded to a grid: these get a QuantizeLinear and DequantizeLinear pair."""
+    follows: dict[str, str]
+    """Tensor -> the tensor whose scale it has, through moves, pools and averages; only tensors that follow are here."""
+    joins: tuple[tuple[str, tuple[str, ...]], ...]
+    """(output, inputs) of each Concat among the integer nodes."""
+    bounds: dict[str, Range] = field(default_factory=dict)
+    """What part of a tensor's range its only reader tells apart."""
+
+    def observed(self) -> tuple[str, ...]:
+        """Tensors whose range must be calibrated: every scaled one that does not follow another."""
+        return tuple(name for name in self.scaled if name not in self.follows)
+
+
+def place(model: ir.Model, groups: Sequence[Sequence[str]] = ()) -> Placement:
+    """Decide for every node whether it computes with integers, and for every tensor whether it gets a scale.
+
+    Args:
+        model: a float model with types and static shapes.
+        groups: for each native operator the names of the values that leave it. Inside a group that computes something
+            integers cannot (GELU's Erf, attention's Softmax) everything but its multiply-accumulates stays float.
+    """
+    nodes = list(model.graph)
+    inside = _inner_values(nodes, groups)
+    integer = _integer_nodes(nodes, _float_by_group(nodes, groups))
+    scaled = _scaled_values(model.graph, nodes, integer, inside)
+    follows: dict[str, str] = {}
+    joins = []
+    for node in nodes:
+        if _key(node) not in integer:
+            continue
+        if role(node) is Role.FOLLOW:
+            source = node.inputs[0]
+            assert source is not None and source.name is not None
+            for output in node.outputs:
+                if output.name in scaled and source.name in scaled:
+                    follows[output.name] = source.name
+        elif role(node) is Role.JOIN:
+            joins.append((_key(node), tuple(value.name or "" for value in node.inputs if value is not None)))
+    return Placement(
+        frozenset(integer), tuple(scaled), follows, tuple(joins), {name: limits for name, limits in _bounds(scaled.values())}
+    )
+
+
+def _key(node: ir.Node) -> str:
+    return node.outputs[0].name or ""
+
+
+def _is_float(value: ir.Value | None) -> bool:
+    return value is not None and value.dtype in (ir.DataType.FLOAT, None)
+
+
+def _inner_values(nodes: Sequence[ir.Node], groups: Sequence[Sequence[str]]) -> frozenset[str]:
+    """Values that never leave the native operator that makes them."""
+    if not groups:
+        return frozenset()
+    leaving = {name for group in groups for name in group}
+    return frozenset(value.name or "" for node in nodes for value in node.outputs) - leaving
+
+
+def _float_by_group(nodes: Sequence[ir.Node], groups: Sequence[Sequence[str]]) -> frozenset[str]:
+    """Nodes that stay float because a fellow of their group must."""
+    makers = {value.name: node for node in nodes for value in node.outputs}
+    ends = {name for group in groups for name in group}
+    stay: set[str] = set()
+    for group in groups:
+        members: dict[str, ir.Node] = {}
+        waiting = [makers[name] for name in group if name in makers]
+        while waiting:
+            node = waiting.pop()
+            if _key(node) in members:
+                continue
+            members[_key(node)] = node
+            for value in node.inputs:
+                if value is not None and value.name in makers and value.name not in ends:
+                    waiting.append(makers[value.name])
+        if len(members) > 1 and any(role(node) is Role.FLOAT for node in members.values()):
+            stay |= {key for key, node in members.items() if node.op_type not in WEIGHTED}
+    return frozenset(stay)
+
+
+def _integer_nodes(nodes: Sequence[ir.Node], stay_float: frozenset[str]) -> set[str]:
+    """Computing nodes, and those that move values between them."""
+    integer = {
+        _key(node)
+        for node in nodes
+        if role(node) is Role.COMPUTE and _key(node) not in stay_float and _is_float(node.outputs[0]) and _has_data(node)
+    }
+    movers = [node for node in nodes if role(node) in (Role.FOLLOW, Role.JOIN) and _key(node) not in stay_float]
+    movers = [node for node in movers if _is_float(node.outputs[0]) and _has_data(node)]
+    for node in movers:  # downwards: what an integer node makes stays integer
+        sources = [value for value in node.inputs if value is not None and value.producer() is not None]
+        if sources and all(_key(value.producer()) in integer for value in sources if _is_float(value)):  # type: ignore[arg-type]
+            integer.add(_key(node))
+    for node in reversed(movers):  # upwards: what only integer nodes read may be moved as integers
+        readers = [reader for output in node.outputs for reader, _ in output.uses()]
+        if readers and all(_key(reader) in integer for reader in readers):
+            integer.add(_key(node))
+    return integer
+
+
+def _has_data(node: ir.Node) -> bool:
+    """Whether any data input is not a constant."""
+    values = [node.inputs[position] for position in data_inputs(node) if position < len(node.inputs)]
+    return all(_is_float(value) for value in values) and any(constant(value) is None for value in values)
+
+
+def _scaled_values(graph: ir.Graph, nodes: Sequence[ir.Node], integer: set[str], inside: frozenset[str]) -> dict[str, ir.Value]:
+    scaled: dict[str, ir.Value] = {}
+    outputs = {value.name for value in graph.outputs}
+    for value in [*graph.inputs, *(value for node in nodes for value in node.outputs)]:
+        if not _is_float(value) or value.name is None:
+            continue
+        producer = value.producer()
+        made = producer is not None and _key(producer) in integer
+        read = any(_key(reader) in integer and position in data_inputs(reader) for reader, position in value.uses())
+        if not (made or read):
+            continue
+        if made and value.name not in outputs and _is_absorbed(value, integer, inside):
+            continue
+        scaled[value.name] = value
+    return scaled
+
+
+def _is_absorbed(value: ir.Value, integer: set[str], inside: frozenset[str]) -> bool:
+    """Whether the node that makes `value` and its reader are one native operator without a rounding between them."""
+    producer = value.producer()
+    readers = [reader for reader, _ in value.uses()]
+    assert producer is not None
+    if len(readers) != 1:
+        # An inner value of a float group (attention scores, the argument of GELU) may be read twice.
+        return value.name in inside and bool(readers) and not any(_key(reader) in integer for reader in readers)
+    reader = readers[0]
+    if _key(reader) not in integer:
+        return value.name in inside
+    if reader.op_type in CLAMPS and producer.op_type in CLAMPABLE:
+        return True
+    # The bias of a linear layer: MatMul + Add of a vector.
+    return (
+        producer.op_type == "MatMul"
+        and constant(producer.inputs[1]) is not None
+        and reader.op_type == "Add"
+        and any(constant(other) is not None and constant(other).ndim <= 1 for other in reader.inputs)  # type: ignore[union-attr]
+    )
+
+
+def _bounds(scaled: object) -> list[tuple[str, Range]]:
+    found = []
+    for value in scaled:  # type: ignore[attr-defined]
+        readers = [reader for reader, _ in value.uses()]
+        if value.is_graph_output() or value.is_graph_input():
+            continue
+        if len(readers) == 1 and (limits := relevant_input(readers[0])) is not None:
+            found.append((value.name, limits))
+        elif len(readers) == 2 and {reader.op_type for reader in readers} == {"Sigmoid", "Mul"}:
+            gate = next(reader for reader in readers if reader.op_type == "Sigmoid")
+            product = next(reader for reader in readers if reader.op_type == "Mul")
+            if gate.outputs[0] in product.inputs:
+                found.append((value.name, Range(-8.0, float("inf"))))  # SiLU(-8) is -0.003
+    return found
