@@ -1,0 +1,427 @@
+"""The way of the data, from an ONNX model to bundles that a device runs: normalise, plan, quantise, compile, bundle.
+
+`build` is that way; `compile`, `partition` and `quantize` are its public faces, and the frontends (ONNX Runtime's
+provider, TVM) call `build_from_bytes` with the graph that their runtime hands them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rknn_ep.artifact.cache import Cache
+from rknn_ep.errors import CalibrationError, CompileError, OptionError, RknnEpError, StrictError
+from rknn_ep.options import Options
+from rknn_ep.plugins import PluginManager, plugins
+from rknn_ep.records import CompileRequest, Compiler, Runtime, Target
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from rknn_ep.graph import View
+    from rknn_ep.partitioning.partitioner import Partition, Plan
+    from rknn_ep.partitioning.report import Report
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, float], None]
+"""(what is going on, share done 0..1)."""
+
+RUN_TIME_OPTIONS = ("device", "cache_dir", "report", "core_mask", "contexts", "io_mode", "simulation", "simulation_threads", "strict")
+"""Options that do not change what is compiled, and so are no part of a bundle's identity."""
+
+
+@dataclass(frozen=True)
+class BuiltPartition:
+    """A partition that is compiled and lies in the cache."""
+
+    name: str
+    origins: tuple[int, ...]
+    """Indices of the original graph's nodes that it replaces."""
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    bundle: Path
+    native_text: str
+    """What native code needs to bind it: the lines of native.txt."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """Everything that `build` made of one model."""
+
+    target: Target
+    partitions: tuple[BuiltPartition, ...]
+    report: Report
+    from_cache: bool
+
+
+# --------------------------------------------------------------------------------------------- public faces
+
+
+def compile(  # noqa: A001  (the public name is part of the contract)
+    model: str | Path | bytes,
+    output: str | Path,
+    *,
+    embed_mode: int = 1,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Report:
+    """Compile a model ahead of time into an ordinary ONNX model with EPContext nodes.
+
+    Args:
+        model: path of a model in any format that an importer plugin reads, or serialised ONNX.
+        output: where to write the EPContext model.
+        embed_mode: 1 keeps the compiled partitions inside the model, 0 in files beside it.
+        progress: called as the work goes on.
+        **options: provider options, docs/options.md.
+
+    Returns:
+        What runs where and why, with what quantisation and compilation had to say.
+
+    Raises:
+        RknnEpError: of the kind that fits, before anything is written.
+    """
+    from rknn_ep.artifact.epcontext import write_epcontext_model
+
+    parsed = Options.parse(options)
+    loaded = _load(model)
+    built = build(loaded, parsed, progress=progress)
+    write_epcontext_model(loaded, built.partitions, Path(output), target=built.target.name, embed_mode=embed_mode)
+    return built.report
+
+
+def partition(model: str | Path | bytes, **options: Any) -> Report:
+    """Say what would run on the NPU, and for every node that would not, why. Nothing is quantised or compiled.
+
+    Raises:
+        RknnEpError: the model cannot be read, or an option or shape is missing or wrong.
+    """
+    from rknn_ep.partitioning import report
+
+    parsed = Options.parse(options)
+    plan = make_plan(_load(model), parsed, plugins())
+    made = report.build(plan)
+    _write_report(made, parsed)
+    return made
+
+
+def quantize(model: str | Path | bytes, output: str | Path, *, progress: Progress | None = None, **options: Any) -> Report:
+    """Write the model with its NPU partitions quantised: QDQ ONNX that any ONNX Runtime runs.
+
+    Raises:
+        RknnEpError: as `compile`.
+    """
+    from rknn_ep.graph import serialize
+    from rknn_ep.partitioning import report
+    from rknn_ep.quantization.stitch import replace_partitions
+
+    parsed = Options.parse(options)
+    plan = make_plan(_load(model), parsed, plugins())
+    if plan.precision == "fp16":
+        raise CalibrationError(
+            "nothing says how to quantise this model: precision is fp16",
+            remedy="Give calibration data: --calibration FOLDER (20 to 200 pictures, or .npz/.npy arrays).",
+        )
+    quantized, notes = _quantize(plan, parsed, plugins(), progress or _silent)
+    parts = [(part, made) for part, made in zip(plan.partitions, quantized, strict=True) if made is not None]
+    Path(output).write_bytes(serialize(replace_partitions(plan.view.model, parts)))
+    made_report = report.build(plan, sections={"quantization": notes})
+    _write_report(made_report, parsed)
+    return made_report
+
+
+# --------------------------------------------------------------------------------------------- the way
+
+
+def build_from_bytes(model: bytes, options: Options, *, progress: Progress | None = None) -> Build:
+    """Build a serialised ONNX model, or find it built in the cache without even parsing it."""
+    from rknn_ep.graph import load_model
+
+    cache = Cache(options.cache_dir)
+    key = build_key(hashlib.sha256(model).hexdigest(), options, cache)
+    with cache.lock(key):
+        if (known := _from_cache(key, options, cache)) is not None:
+            _write_report(known.report, options)
+            return known
+        return _build(load_model(model), options, key, cache, progress or _silent)
+
+
+def build(model: ir.Model, options: Options, *, progress: Progress | None = None) -> Build:
+    """Normalise, plan, quantise, compile and bundle `model`; what the cache holds already is taken from there."""
+    from rknn_ep.graph import serialize
+
+    return build_from_bytes(serialize(model), options, progress=progress)
+
+
+def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: Progress) -> Build:
+    from rknn_ep.partitioning import report
+
+    manager = plugins()
+    progress("planning", 0.0)
+    plan = make_plan(model, options, manager)
+    _refuse_fallback(plan, options)
+    models, notes = _quantize(plan, options, manager, progress)
+    built: list[BuiltPartition] = []
+    compile_notes: dict[str, Any] = {}
+    for index, (part, quantized) in enumerate(zip(plan.partitions, models, strict=True)):
+        progress(f"compiling {part.name}", index / len(plan.partitions))
+        try:
+            built.append(_compile_partition(plan, part, quantized, options, key, cache, manager, compile_notes))
+        except CompileError as error:
+            if options.strict:
+                raise StrictError(f"{part.name} cannot be compiled and strict=1: {error}") from error
+            compile_notes[part.name] = {"error": str(error)}
+            log.warning("%s stays on the CPU: %s", part.name, error)
+    progress("done", 1.0)
+    sections = {"quantization": notes, "compilation": compile_notes}
+    made = report.build(plan, sections={name: section for name, section in sections.items() if section})
+    cache.put_plan(key, {"partitions": [_to_json(part, cache) for part in built], "report": made.to_dict()})
+    _write_report(made, options)
+    return Build(plan.target, tuple(built), made, from_cache=False)
+
+
+def make_plan(model: ir.Model, options: Options, manager: PluginManager) -> Plan:
+    """Normalise and partition: the first half of the way."""
+    from rknn_ep.graph import normalize
+    from rknn_ep.partitioning.partitioner import plan
+
+    target = manager.target(options.target)
+    view = normalize(model, input_shapes=options.input_shapes, dimensions=options.dimensions)
+    return plan(
+        view,
+        target,
+        choose_precision(view, options, target),
+        exclude_nodes=options.exclude_nodes,
+        exclude_ops=options.exclude_ops,
+        min_partition_macs=options.min_partition_macs,
+        rules=manager.capabilities(),
+    )
+
+
+def choose_precision(view: View, options: Options, target: Target) -> str:
+    """What `precision=auto` means for this model, and whether the target can do what was asked.
+
+    Raises:
+        OptionError: the target does not compute in the precision asked for.
+        CalibrationError: int8 is all that the target has, or what was asked for, and there is nothing to calibrate with.
+    """
+    from rknn_ep.quantization import is_quantized
+
+    asked = options.precision
+    if asked == "auto":
+        if is_quantized(view) or options.calibration is not None:
+            asked = "int8"
+        elif "fp16" in target.precisions:
+            asked = "fp16"
+        else:
+            raise CalibrationError(
+                f"{target.name} has no floating point: the model must be quantised, and there is no calibration data",
+                remedy="Set calibration to a folder of 20 to 200 pictures, a .npz, a .npy or a list file.",
+            )
+    if asked not in target.precisions:
+        raise OptionError(f"{target.name} does not compute in {asked}: it has {', '.join(target.precisions)}")
+    if asked != "fp16" and options.calibration is None and not is_quantized(view):
+        raise CalibrationError(
+            f"precision {asked} needs calibration data",
+            remedy="Set calibration to a folder of 20 to 200 pictures, a .npz, a .npy or a list file, or use precision=fp16.",
+        )
+    return asked
+
+
+def choose_runtime(options: Options, manager: PluginManager | None = None) -> Runtime:
+    """The device that `device` names, or the best that is available for `auto`.
+
+    Raises:
+        OptionError: it is not available here; the message says why.
+    """
+    runtimes = (manager or plugins()).runtimes()
+    if options.device != "auto":
+        chosen = runtimes[options.device]
+        if why := chosen.available():
+            raise OptionError(f"device '{options.device}' is not available: {why}")
+        return chosen
+    automatic = sorted((record for record in runtimes.values() if record.automatic), key=lambda record: -record.automatic)
+    reasons = []
+    for record in automatic:
+        if not (why := record.available()):
+            return record
+        reasons.append(f"{record.name}: {why}")
+    raise OptionError("no device is available: " + ("; ".join(reasons) or "no plugin provides one"))
+
+
+# --------------------------------------------------------------------------------------------- steps
+
+
+def _quantize(
+    plan: Plan, options: Options, manager: PluginManager, progress: Progress
+) -> tuple[list[ir.Model | None], dict[str, Any]]:
+    """One quantised model a partition, or None for partitions that stay float."""
+    from rknn_ep.quantization import quantize_plan
+
+    if plan.precision == "fp16" or not plan.partitions:
+        return [None] * len(plan.partitions), {}
+    return quantize_plan(plan, options, manager, progress)
+
+
+def _compile_partition(
+    plan: Plan,
+    part: Partition,
+    quantized: ir.Model | None,
+    options: Options,
+    key: str,
+    cache: Cache,
+    manager: PluginManager,
+    notes: dict[str, Any],
+) -> BuiltPartition:
+    from rknn_ep.artifact.bundle import write_bundle
+    from rknn_ep.graph import serialize
+    from rknn_ep.partitioning.extract import extract
+
+    model = quantized if quantized is not None else extract(plan.view, part)
+    request = CompileRequest(
+        model=serialize(model),
+        target=plan.target,
+        precision=plan.precision,
+        partition=part.name,
+        groups=part.groups,
+        options=_identity(options),
+    )
+    entries: dict[str, bytes] = {}
+    for compiler in _compilers(choose_runtime(options, manager), manager):
+        result = compiler.compile(request)
+        entries.update(result.entries)
+        if result.notes:
+            notes.setdefault(part.name, {})[compiler.name] = dict(result.notes)
+    manifest = {
+        "partition": part.name,
+        "target": plan.target.name,
+        "precision": plan.precision,
+        "inputs": list(part.inputs),
+        "outputs": list(part.outputs),
+        "macs": part.macs,
+        "weight_bytes": part.weight_bytes,
+    }
+    bundle = cache.put_bundle(f"{key}-{part.name}", lambda path: write_bundle(path, entries, manifest))
+    return BuiltPartition(part.name, part.origins, part.inputs, part.outputs, bundle, entries["native.txt"].decode())
+
+
+def _compilers(runtime: Runtime, manager: PluginManager) -> Sequence[Compiler]:
+    return [one for one in manager.compilers().values() if "*" in one.devices or runtime.name in one.devices]
+
+
+def _refuse_fallback(plan: Plan, options: Options) -> None:
+    """With strict=1, a node that stays on the CPU without having been excluded is an error."""
+    from rknn_ep.records import Outcome
+
+    if not options.strict:
+        return
+    inside = {index for part in plan.partitions for index in part.nodes}
+    for node, verdict in zip(plan.view.nodes, plan.verdicts, strict=True):
+        if node.index in inside or verdict.reason == "excluded":
+            continue
+        why = f"{verdict.reason}: {verdict.detail}" if verdict.outcome is Outcome.REFUSED else "its partition was given back"
+        raise StrictError(
+            f"{node.facts.op_type} '{node.facts.name or node.facts.outputs[0].name}' would run on the CPU and strict=1 ({why})",
+            remedy="Name it in exclude_nodes or exclude_ops, or set strict=0.",
+        )
+
+
+# --------------------------------------------------------------------------------------------- cache
+
+
+def build_key(model_hash: str, options: Options, cache: Cache) -> str:
+    """Identity of a build: the model, the calibration data's content, the options and the versions that shape it."""
+    from importlib.metadata import version
+
+    from rknn_ep.artifact.hashing import content_hash
+
+    manager = plugins()
+    parts = [f"model={model_hash}"]
+    parts += [f"{name}={value}" for name, value in sorted(_identity(options).items())]
+    if options.calibration is not None:
+        parts.append(f"calibration-content={content_hash(options.calibration, cache.directory)}")
+        parts.append(f"onnxruntime={version('onnxruntime')}")
+    parts += [f"plugin:{origin.plugin}={origin.distribution}-{origin.version}" for origin in manager.origins()]
+    parts += [f"compiler:{one.name}={one.version}" for one in _compilers(choose_runtime(options, manager), manager)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _identity(options: Options) -> dict[str, str]:
+    text = options.as_text()
+    text["target"] = options.target
+    return {name: value for name, value in text.items() if name not in RUN_TIME_OPTIONS}
+
+
+def _from_cache(key: str, options: Options, cache: Cache) -> Build | None:
+    from rknn_ep.partitioning.report import Report
+
+    entry = cache.get_plan(key)
+    if entry is None:
+        return None
+    partitions = []
+    for item in entry["partitions"]:
+        bundle = cache.get_bundle(item["bundle"])
+        if bundle is None:
+            return None
+        partitions.append(
+            BuiltPartition(
+                item["name"], tuple(item["origins"]), tuple(item["inputs"]), tuple(item["outputs"]), bundle, item["native_text"]
+            )
+        )
+    report = Report.from_dict(entry["report"])
+    if options.strict and (message := report.fallback()):
+        raise StrictError(message, remedy="Name it in exclude_nodes or exclude_ops, or set strict=0.")
+    return Build(plugins().target(options.target), tuple(partitions), report, from_cache=True)
+
+
+def _to_json(part: BuiltPartition, cache: Cache) -> Mapping[str, Any]:
+    return {
+        "name": part.name,
+        "origins": list(part.origins),
+        "inputs": list(part.inputs),
+        "outputs": list(part.outputs),
+        "bundle": part.bundle.stem,
+        "native_text": part.native_text,
+    }
+
+
+# --------------------------------------------------------------------------------------------- small things
+
+
+def _load(model: str | Path | bytes) -> ir.Model:
+    from rknn_ep.graph import load_model
+
+    if isinstance(model, bytes):
+        return load_model(model)
+    path = Path(model)
+    importers = plugins().importers().values()
+    for importer in importers:
+        if path.suffix.lower() in importer.suffixes:
+            return load_model(importer.load(path))
+    known = sorted(suffix for importer in importers for suffix in importer.suffixes)
+    raise OptionError(f"{path.name}: no importer reads '{path.suffix}' files. Readable here: {', '.join(known)}.")
+
+
+def _write_report(report: Report, options: Options) -> None:
+    """Write to the file that the option `report` names: Markdown for .md, JSON for .json, else text."""
+    import json
+
+    if options.report is None:
+        return
+    suffix = options.report.suffix.lower()
+    if suffix == ".json":
+        text = json.dumps(report.to_dict(), indent=2)
+    else:
+        text = report.to_markdown() if suffix == ".md" else report.to_table()
+    try:
+        options.report.write_text(text)
+    except OSError as error:
+        raise RknnEpError(f"the report cannot be written to {options.report}: {error.strerror}") from error
+
+
+def _silent(message: str, share: float) -> None:
+    log.debug("%s (%d %%)", message, round(100 * share))
