@@ -16,7 +16,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rknn_ep.errors import QuantizationError
-from rknn_ep.quantization.affine import Range, parameters, quantize as to_codes
+from rknn_ep.quantization.affine import Range, parameters
+from rknn_ep.quantization.affine import quantize as to_codes
 from rknn_ep.quantization.operators import WEIGHTED, constant, data_inputs, float_attribute, integer_attribute
 from rknn_ep.quantization.placement import Placement, place
 from rknn_ep.quantization.scales import Scales, assign, exact_top

@@ -46,7 +46,7 @@ class NormalObserver:
         """Nothing to do: the moments are always up to date."""
 
     def range(self) -> tuple[float, float]:
-        """mean +- k sigma inside the range that was seen, widened to hold zero."""
+        """Mean +- k sigma inside the range that was seen, widened to hold zero."""
         if not self._count:
             return 0.0, 0.0
         reach = self._deviations * math.sqrt(self._squares / self._count)
