@@ -1,0 +1,88 @@
+// The ONNX Runtime that the simulator computes with, and one session of it.
+//
+// Inside ONNX Runtime only the function table that the host handed in may be used: the library beside it would be a
+// second runtime. Elsewhere libonnxruntime is found at run time: RKNN_EP_ONNXRUNTIME, then the usual names.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "abi/ort_api.h"
+#include "bundle/archive.h"
+#include "simulator/tensor.h"
+
+namespace rknn_ep::simulator {
+
+struct EngineOptions {
+  bool exact = false;
+  int threads = 1;
+};
+
+// A function table and the environment made with it.
+class Engine {
+ public:
+  // From now on engines use this table. Null is ignored.
+  static void use(const ort::OrtApi* api);
+  // Throws Failure(RKNN_ERR_FAIL) where no runtime is to be had.
+  static std::shared_ptr<Engine> acquire();
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  const ort::OrtApi& api() const { return *api_; }
+  const ort::OrtEnv* environment() const { return environment_; }
+  const ort::OrtMemoryInfo* memory() const { return memory_; }
+  // Takes ownership of a status; throws Failure where it is one.
+  void check(ort::OrtStatus* status, int code, const char* what) const;
+
+ private:
+  explicit Engine(const ort::OrtApi* api);
+
+  const ort::OrtApi* api_;
+  ort::OrtEnv* environment_ = nullptr;
+  ort::OrtMemoryInfo* memory_ = nullptr;
+};
+
+// A tensor over memory that its owner keeps.
+class Value {
+ public:
+  Value(std::shared_ptr<Engine> engine, void* data, size_t bytes, const std::vector<int64_t>& dims,
+        ort::ONNXTensorElementDataType type);
+  Value(Value&& other) noexcept;
+  Value& operator=(Value&&) = delete;
+  ~Value();
+  ort::OrtValue* get() const { return value_; }
+
+ private:
+  std::shared_ptr<Engine> engine_;
+  ort::OrtValue* value_ = nullptr;
+};
+
+// A model ready to run. `run` may be called from several threads at once.
+class Session {
+ public:
+  // `model` may go after construction; `weights` must stay where it is. Throws Failure where the model is damaged or
+  // its inputs and outputs are not the ones described.
+  Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, Bytes weights,
+          const Description& description);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const std::shared_ptr<Engine>& engine() const { return engine_; }
+  void run(const ort::OrtValue* const* inputs, ort::OrtValue** outputs) const;
+
+ private:
+  void verify(const std::vector<Tensor>& tensors, bool inputs) const;
+
+  std::shared_ptr<Engine> engine_;
+  ort::OrtSession* session_ = nullptr;
+  std::vector<std::string> names_;
+  std::vector<const char*> input_names_;
+  std::vector<const char*> output_names_;
+};
+
+ort::ONNXTensorElementDataType ort_type(rknn_tensor_type type);
+
+}  // namespace rknn_ep::simulator

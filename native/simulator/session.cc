@@ -1,0 +1,121 @@
+#include <memory>
+
+#include "simulator/engine.h"
+#include "simulator/failure.h"
+#include "simulator/weights.h"
+
+namespace rknn_ep::simulator {
+namespace {
+
+template <typename T, typename Release>
+std::unique_ptr<T, Release> owned(T* pointer, Release release) {
+  return std::unique_ptr<T, Release>(pointer, release);
+}
+
+std::string shape_text(const std::vector<int64_t>& dims) {
+  std::string text = "[";
+  for (size_t i = 0; i < dims.size(); ++i) text += (i ? "," : "") + std::to_string(dims[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, Bytes weights,
+                 const Description& description)
+    : engine_(std::move(engine)) {
+  const ort::OrtApi& api = engine_->api();
+  const auto check = [&](ort::OrtStatus* status) {
+    engine_->check(status, RKNN_ERR_MODEL_INVALID, "the simulation model cannot be loaded");
+  };
+  ort::OrtSessionOptions* raw_options = nullptr;
+  check(api.CreateSessionOptions(&raw_options));
+  const auto session_options =
+      owned(raw_options, [&api](ort::OrtSessionOptions* pointer) { api.ReleaseSessionOptions(pointer); });
+  check(api.SetIntraOpNumThreads(raw_options, options.threads));
+  check(api.SetInterOpNumThreads(raw_options, 1));
+  check(api.SetSessionLogSeverityLevel(raw_options, ort::ORT_LOGGING_LEVEL_ERROR));
+  check(api.SetSessionGraphOptimizationLevel(raw_options, options.exact ? ort::ORT_DISABLE_ALL : ort::ORT_ENABLE_ALL));
+  // AVX2 without VNNI multiplies u8 by s8 with 16-bit saturation; with this, weights become u8 there and nothing is
+  // lost.
+  check(api.AddSessionConfigEntry(raw_options, "session.x64quantprecision", "1"));
+
+  const std::vector<ExternalTensor> tensors = external_tensors(model, weights.size);
+  std::vector<Value> values;
+  std::vector<const char*> names;
+  std::vector<const ort::OrtValue*> pointers;
+  for (const ExternalTensor& tensor : tensors) {
+    values.emplace_back(engine_, const_cast<uint8_t*>(weights.data + tensor.offset), tensor.size, tensor.dims,
+                        static_cast<ort::ONNXTensorElementDataType>(tensor.element_type));
+    names.push_back(tensor.name.c_str());
+    pointers.push_back(values.back().get());
+  }
+  if (!names.empty()) check(api.AddExternalInitializers(raw_options, names.data(), pointers.data(), names.size()));
+  check(api.CreateSessionFromArray(engine_->environment(), model.data, model.size, raw_options, &session_));
+  try {
+    verify(description.inputs, true);
+    verify(description.outputs, false);
+  } catch (...) {
+    api.ReleaseSession(session_);
+    throw;
+  }
+  for (const auto* list : {&description.inputs, &description.outputs}) {
+    for (const Tensor& tensor : *list) names_.push_back(tensor.name);
+  }
+  for (size_t i = 0; i < names_.size(); ++i) {
+    (i < description.inputs.size() ? input_names_ : output_names_).push_back(names_[i].c_str());
+  }
+}
+
+Session::~Session() { engine_->api().ReleaseSession(session_); }
+
+void Session::run(const ort::OrtValue* const* inputs, ort::OrtValue** outputs) const {
+  engine_->check(engine_->api().Run(session_, nullptr, input_names_.data(), inputs, input_names_.size(),
+                                    output_names_.data(), output_names_.size(), outputs),
+                 RKNN_ERR_FAIL, "the simulation failed");
+}
+
+// The buffers that `run` binds are made from the description: it must be true of the model, element by element.
+void Session::verify(const std::vector<Tensor>& tensors, bool inputs) const {
+  const ort::OrtApi& api = engine_->api();
+  const auto check = [&](ort::OrtStatus* status) {
+    engine_->check(status, RKNN_ERR_MODEL_INVALID, "the simulation model cannot be read");
+  };
+  size_t count = 0;
+  check(inputs ? api.SessionGetInputCount(session_, &count) : api.SessionGetOutputCount(session_, &count));
+  if (count != tensors.size()) {
+    throw Failure(RKNN_ERR_MODEL_INVALID, "native.txt describes " + std::to_string(tensors.size()) +
+                                              (inputs ? " inputs" : " outputs") + ", the simulation model has " +
+                                              std::to_string(count));
+  }
+  ort::OrtAllocator* allocator = nullptr;
+  check(api.GetAllocatorWithDefaultOptions(&allocator));
+  for (size_t i = 0; i < count; ++i) {
+    char* raw_name = nullptr;
+    check(inputs ? api.SessionGetInputName(session_, i, allocator, &raw_name)
+                 : api.SessionGetOutputName(session_, i, allocator, &raw_name));
+    const std::string name = raw_name;
+    check(api.AllocatorFree(allocator, raw_name));
+    ort::OrtTypeInfo* raw_info = nullptr;
+    check(inputs ? api.SessionGetInputTypeInfo(session_, i, &raw_info)
+                 : api.SessionGetOutputTypeInfo(session_, i, &raw_info));
+    const auto info = owned(raw_info, [&api](ort::OrtTypeInfo* pointer) { api.ReleaseTypeInfo(pointer); });
+    const ort::OrtTensorTypeAndShapeInfo* shape = nullptr;
+    check(api.CastTypeInfoToTensorInfo(raw_info, &shape));
+    if (!shape) throw Failure(RKNN_ERR_MODEL_INVALID, "'" + name + "' of the simulation model is not a tensor");
+    ort::ONNXTensorElementDataType type = ort::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+    check(api.GetTensorElementType(shape, &type));
+    size_t rank = 0;
+    check(api.GetDimensionsCount(shape, &rank));
+    std::vector<int64_t> dims(rank);
+    check(api.GetDimensions(shape, dims.data(), rank));
+    const Tensor& tensor = tensors[i];
+    if (name != tensor.name || type != ort_type(tensor.session_type) || dims != tensor.dims) {
+      throw Failure(RKNN_ERR_MODEL_INVALID, "native.txt describes '" + tensor.name + "' as " +
+                                                type_name(tensor.session_type) + shape_text(tensor.dims) +
+                                                ", the simulation model has '" + name + "' of ONNX type " +
+                                                std::to_string(type) + shape_text(dims));
+    }
+  }
+}
+
+}  // namespace rknn_ep::simulator

@@ -1,0 +1,182 @@
+#include "simulator/weights.h"
+
+#include <charconv>
+
+#include "abi/rknn_api.h"
+#include "simulator/failure.h"
+
+namespace rknn_ep::simulator {
+namespace {
+
+// Field numbers of onnx.proto.
+constexpr uint32_t kModelGraph = 7;
+constexpr uint32_t kGraphInitializer = 5;
+constexpr uint32_t kTensorDims = 1;
+constexpr uint32_t kTensorType = 2;
+constexpr uint32_t kTensorName = 8;
+constexpr uint32_t kTensorExternal = 13;
+constexpr uint32_t kTensorLocation = 14;
+constexpr uint32_t kEntryKey = 1;
+constexpr uint32_t kEntryValue = 2;
+constexpr uint64_t kExternalLocation = 1;
+constexpr int64_t kMostElements = int64_t{1} << 40;
+
+[[noreturn]] void invalid(const std::string& reason) {
+  throw Failure(RKNN_ERR_MODEL_INVALID, "simulation model: " + reason);
+}
+
+struct Field {
+  uint32_t number = 0;
+  uint32_t wire = 0;  // 0 varint, 1 eight bytes, 2 length-delimited, 5 four bytes
+  uint64_t value = 0;
+  Bytes bytes;
+};
+
+// Walks the fields of one protobuf message.
+class Message {
+ public:
+  explicit Message(Bytes bytes) : at_(bytes.data), end_(bytes.data + bytes.size) {}
+
+  bool next(Field& field) {
+    if (at_ == end_) return false;
+    const uint64_t tag = varint();
+    field = {static_cast<uint32_t>(tag >> 3), static_cast<uint32_t>(tag & 7), 0, {}};
+    switch (field.wire) {
+      case 0:
+        field.value = varint();
+        break;
+      case 1:
+        field.bytes = take(8);
+        break;
+      case 2:
+        field.bytes = take(varint());
+        break;
+      case 5:
+        field.bytes = take(4);
+        break;
+      default:
+        invalid("not a protobuf message");
+    }
+    return true;
+  }
+
+  uint64_t varint() {
+    uint64_t value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      if (at_ == end_) invalid("cut short");
+      const uint8_t byte = *at_++;
+      value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      if ((byte & 0x80) == 0) return value;
+    }
+    invalid("not a protobuf message");
+  }
+
+  bool done() const { return at_ == end_; }
+
+ private:
+  Bytes take(uint64_t size) {
+    if (size > static_cast<uint64_t>(end_ - at_)) invalid("cut short");
+    const Bytes taken{at_, static_cast<size_t>(size)};
+    at_ += size;
+    return taken;
+  }
+
+  const uint8_t* at_;
+  const uint8_t* end_;
+};
+
+uint64_t number(std::string_view text) {
+  uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || stopped != end) invalid("an external tensor has no proper offset or length");
+  return value;
+}
+
+uint64_t bytes_of(int32_t element_type) {
+  switch (element_type) {
+    case 2:
+    case 3:
+    case 9:
+      return 1;  // UINT8, INT8, BOOL
+    case 4:
+    case 5:
+    case 10:
+    case 16:
+      return 2;  // UINT16, INT16, FLOAT16, BFLOAT16
+    case 1:
+    case 6:
+    case 12:
+      return 4;  // FLOAT, INT32, UINT32
+    case 7:
+    case 11:
+    case 13:
+      return 8;  // INT64, DOUBLE, UINT64
+    default:
+      invalid("an external tensor has element type " + std::to_string(element_type));
+  }
+}
+
+void read_external(Bytes bytes, ExternalTensor& tensor, std::string& location) {
+  std::string_view key, value;
+  Message entry(bytes);
+  for (Field field; entry.next(field);) {
+    if (field.number == kEntryKey) key = field.bytes.text();
+    if (field.number == kEntryValue) value = field.bytes.text();
+  }
+  if (key == "location") location = std::string(value);
+  if (key == "offset") tensor.offset = number(value);
+  if (key == "length") tensor.size = number(value);
+}
+
+// Whether the tensor is external; fills it if so.
+bool read_tensor(Bytes bytes, uint64_t data_size, ExternalTensor& tensor) {
+  bool external = false;
+  std::string location;
+  Message message(bytes);
+  for (Field field; message.next(field);) {
+    if (field.number == kTensorDims && field.wire == 0) tensor.dims.push_back(static_cast<int64_t>(field.value));
+    if (field.number == kTensorDims && field.wire == 2) {
+      Message packed(field.bytes);
+      while (!packed.done()) tensor.dims.push_back(static_cast<int64_t>(packed.varint()));
+    }
+    if (field.number == kTensorType) tensor.element_type = static_cast<int32_t>(field.value);
+    if (field.number == kTensorName) tensor.name = std::string(field.bytes.text());
+    if (field.number == kTensorLocation) external = field.value == kExternalLocation;
+    if (field.number == kTensorExternal) read_external(field.bytes, tensor, location);
+  }
+  if (!external) return false;
+  if (location != "simulation.data")
+    invalid("tensor '" + tensor.name + "' lies in '" + location + "', outside the bundle");
+  int64_t elements = 1;
+  for (const int64_t dim : tensor.dims) {
+    if (dim < 0 || dim > kMostElements || (dim != 0 && elements > kMostElements / dim)) {
+      invalid("tensor '" + tensor.name + "' has an impossible shape");
+    }
+    elements *= dim;
+  }
+  const bool fits = tensor.offset <= data_size && tensor.size <= data_size - tensor.offset;
+  if (!fits || tensor.size != static_cast<uint64_t>(elements) * bytes_of(tensor.element_type)) {
+    invalid("tensor '" + tensor.name + "' does not fit into simulation.data");
+  }
+  return true;
+}
+
+}  // namespace
+
+std::vector<ExternalTensor> external_tensors(Bytes model, uint64_t data_size) {
+  std::vector<ExternalTensor> found;
+  Message message(model);
+  for (Field field; message.next(field);) {
+    if (field.number != kModelGraph || field.wire != 2) continue;
+    Message graph(field.bytes);
+    for (Field item; graph.next(item);) {
+      if (item.number != kGraphInitializer || item.wire != 2) continue;
+      ExternalTensor tensor;
+      if (read_tensor(item.bytes, data_size, tensor)) found.push_back(std::move(tensor));
+    }
+  }
+  return found;
+}
+
+}  // namespace rknn_ep::simulator
