@@ -115,6 +115,8 @@ struct OrtApi {
   RKNN_EP_ORT_SLOT(141, void, ClearBoundInputs, (OrtIoBinding*))
   RKNN_EP_ORT_SLOT(142, void, ClearBoundOutputs, (OrtIoBinding*))
   RKNN_EP_ORT_SLOT(150, OrtStatus*, AddInitializer, (OrtSessionOptions*, const char*, const OrtValue*))
+  RKNN_EP_ORT_SLOT(210, OrtStatus*, AddExternalInitializers,
+                   (OrtSessionOptions*, const char* const*, const OrtValue* const*, size_t))
   RKNN_EP_ORT_SLOT(211, OrtStatus*, CreateOpAttr, (const char*, const void*, int, OrtOpAttrType, OrtOpAttr**))
   RKNN_EP_ORT_SLOT(212, void, ReleaseOpAttr, (OrtOpAttr*))
   RKNN_EP_ORT_SLOT(237, OrtStatus*, HasSessionConfigEntry, (const OrtSessionOptions*, const char*, int*))
