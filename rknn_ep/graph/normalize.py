@@ -8,7 +8,11 @@ import onnx_ir as ir
 
 from rknn_ep.errors import RknnEpError
 from rknn_ep.graph.origins import trace
+from rknn_ep.graph.passes.convert_opset import ConvertOpset
+from rknn_ep.graph.passes.fold_affine import FoldAffine
 from rknn_ep.graph.passes.freeze_inputs import FreezeInputs
+from rknn_ep.graph.passes.fuse_hard_swish import FuseHardSwish
+from rknn_ep.graph.passes.fuse_layer_normalization import FuseLayerNormalization
 from rknn_ep.graph.passes.infer_and_fold import InferAndFold
 from rknn_ep.graph.passes.lift_constants import LiftConstants
 from rknn_ep.graph.passes.remove_identity import RemoveIdentity
@@ -41,6 +45,11 @@ def normalize(
         InferAndFold(provenance, frozen=bool(input_shapes or dimensions)),
         RemoveUnused(provenance, work),
         RemoveIdentity(provenance),
+        ConvertOpset(provenance),
+        FoldAffine(provenance),
+        FuseHardSwish(provenance),
+        FuseLayerNormalization(provenance),
+        RemoveUnused(provenance, work),
     ]
     for one in passes:
         _run(one, work)

@@ -52,7 +52,9 @@ class FreezeInputs(GraphPass):
         known = sorted({dim for value in inputs.values() for dim in names_in(value.shape)})
         for name in self.dimensions:
             if name not in known:
-                hint = nearest(name, known) if known else "All its dimensions are fixed or unnamed; give whole shapes by input name."
+                hint = (
+                    nearest(name, known) if known else "All its dimensions are fixed or unnamed; give whole shapes by input name."
+                )
                 raise ShapeError(f"input_shapes: no input of the model has a dimension named '{name}'. {hint}")
 
     def _apply(self, value: ir.Value, given: tuple[int, ...]) -> None:
@@ -82,7 +84,8 @@ class FreezeInputs(GraphPass):
             value.shape = ir.Shape(value.const_value.shape)
         if value.shape is None:
             raise ShapeError(
-                f"input '{value.name}' has no shape at all", remedy=f"Set input_shapes, for example input_shapes='{value.name}:1,3,224,224'."
+                f"input '{value.name}' has no shape at all",
+                remedy=f"Set input_shapes, for example input_shapes='{value.name}:1,3,224,224'.",
             )
         value.shape = self._substituted(value.shape)
         assert value.shape is not None
@@ -136,6 +139,4 @@ def _example_size(axis: int) -> int:
 
 
 def _example(shape: ir.Shape) -> str:
-    return ",".join(
-        str(dim if isinstance(dim, int) and dim >= 0 else _example_size(axis)) for axis, dim in enumerate(shape)
-    )
+    return ",".join(str(dim if isinstance(dim, int) and dim >= 0 else _example_size(axis)) for axis, dim in enumerate(shape))

@@ -78,5 +78,3 @@ def _does_nothing(node: ir.Node) -> bool:
         return False
     training = node.inputs[2] if len(node.inputs) > 2 else None
     return training is None or scalar(training) == 0.0
-
-
