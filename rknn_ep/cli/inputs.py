@@ -70,15 +70,15 @@ def _only(wanted: Sequence[TensorFacts], path: Path) -> TensorFacts:
 
 
 def _picture(path: Path, item: TensorFacts, options: Options) -> Mapping[str, Any]:
-    from rknn_ep.quantization.samples import open_samples
+    from rknn_ep.quantization.pictures import load_picture
 
     if 0 in (item.shape or ()):
         raise ShapeError(
             f"input '{item.name}' is {list(item.shape or ())} (0: any size), so {path.name} has no size to be brought to",
             remedy=f"Set --input-shapes '{item.name}:1,3,480,480' with the size you want.",
         )
-    samples = open_samples(path, [item], mean=options.mean, std=options.std, color=options.color, resize=options.resize)
-    return next(iter(samples))
+    how = {"mean": options.mean, "std": options.std, "color": options.color, "resize": options.resize}
+    return {item.name: load_picture(path, item.name, item.shape or (), **how)}
 
 
 def _fitting(array: Any, item: TensorFacts, path: Path) -> Any:
