@@ -1,0 +1,151 @@
+// The library's entry points for ONNX Runtime, and the factory that makes a provider for each session.
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "abi/ort_plugin.h"
+#include "bundle/key_values.h"
+#include "onnxruntime/provider.h"
+#include "onnxruntime/status.h"
+#include "runtime/rknn_ep.h"
+
+namespace rknn_ep {
+namespace {
+
+constexpr char kVendor[] = "Rockchip";
+constexpr uint32_t kVendorId = 0x1d87;  // Rockchip's PCI vendor number
+constexpr int kFirstWithVirtualDevices = 24;
+
+class Factory final : public ort::OrtEpFactory {
+ public:
+  Factory(const ort::OrtApi& api, const char* version, int minor_version)
+      : ort::OrtEpFactory{}, api_(api), ort_version_(version == nullptr ? "" : version), minor_version_(minor_version) {
+    ort_version_supported = ort::kApiVersion;
+    GetName = [](const ort::OrtEpFactory*) noexcept { return kProviderName; };
+    GetVendor = [](const ort::OrtEpFactory*) noexcept { return kVendor; };
+    GetVendorId = [](const ort::OrtEpFactory*) noexcept { return kVendorId; };
+    GetVersion = [](const ort::OrtEpFactory*) noexcept { return static_cast<const char*>(RKNN_EP_VERSION); };
+    GetSupportedDevices = &get_supported_devices;
+    CreateEp = &create_ep;
+    ReleaseEp = &release_ep;
+    ValidateCompiledModelCompatibilityInfo = &validate;
+    CreateAllocator = [](ort::OrtEpFactory*, const ort::OrtMemoryInfo*, const ort::OrtKeyValuePairs*,
+                         ort::OrtAllocator** allocator) noexcept -> ort::OrtStatus* {
+      *allocator = nullptr;  // tensors live in the CPU's own memory
+      return nullptr;
+    };
+    ReleaseAllocator = [](ort::OrtEpFactory*, ort::OrtAllocator*) noexcept {};
+    CreateDataTransfer = [](ort::OrtEpFactory*, ort::OrtDataTransferImpl** transfer) noexcept -> ort::OrtStatus* {
+      *transfer = nullptr;
+      return nullptr;
+    };
+    IsStreamAware = [](const ort::OrtEpFactory*) noexcept { return false; };
+  }
+
+  ~Factory() {
+    if (virtual_device_ != nullptr) api_.GetEpApi()->ReleaseHardwareDevice(virtual_device_);
+  }
+  Factory(const Factory&) = delete;
+  Factory& operator=(const Factory&) = delete;
+
+  const ort::OrtApi& api() const { return api_; }
+
+ private:
+  static ort::OrtStatus* get_supported_devices(ort::OrtEpFactory* self, const ort::OrtHardwareDevice* const* devices,
+                                               size_t device_count, ort::OrtEpDevice** ep_devices,
+                                               size_t max_ep_devices, size_t* ep_device_count) noexcept {
+    auto& factory = *static_cast<Factory*>(self);
+    *ep_device_count = 0;
+    return as_status(factory.api_, [&] {
+      if (max_ep_devices == 0) return;
+      const ort::OrtHardwareDevice* const device = factory.npu(devices, device_count);
+      if (device == nullptr) return;
+      check(factory.api_, factory.api_.GetEpApi()->CreateEpDevice(&factory, device, nullptr, nullptr, &ep_devices[0]));
+      *ep_device_count = 1;
+    });
+  }
+
+  static ort::OrtStatus* create_ep(ort::OrtEpFactory* self, const ort::OrtHardwareDevice* const*,
+                                   const ort::OrtKeyValuePairs* const*, size_t, const ort::OrtSessionOptions* options,
+                                   const ort::OrtLogger* logger, ort::OrtEp** ep) noexcept {
+    auto& factory = *static_cast<Factory*>(self);
+    *ep = nullptr;
+    return as_status(factory.api_, [&] {
+      *ep = std::make_unique<Provider>(factory.api_, factory.ort_version_, factory.minor_version_,
+                                       SessionSettings::read(factory.api_, *options), logger)
+                .release();
+    });
+  }
+
+  static void release_ep(ort::OrtEpFactory*, ort::OrtEp* ep) noexcept {
+    guarded([&] { delete static_cast<Provider*>(ep); });
+  }
+
+  // `info` is what Provider::compatibility() wrote into a compiled model.
+  static ort::OrtStatus* validate(ort::OrtEpFactory* self, const ort::OrtHardwareDevice* const*, size_t,
+                                  const char* info, ort::OrtCompiledModelCompatibility* verdict) noexcept {
+    auto& factory = *static_cast<Factory*>(self);
+    *verdict = ort::OrtCompiledModelCompatibility_EP_NOT_APPLICABLE;
+    return as_status(factory.api_, [&] {
+      const std::string text = std::string(";") + (info == nullptr ? "" : info) + ";";
+      if (text.find(";rknn_ep=") == std::string::npos) return;
+      *verdict = text.find(";format=1;") != std::string::npos ? ort::OrtCompiledModelCompatibility_EP_SUPPORTED_OPTIMAL
+                                                              : ort::OrtCompiledModelCompatibility_EP_UNSUPPORTED;
+    });
+  }
+
+  // A virtual NPU where ONNX Runtime can make one; before that the CPU device has to stand in.
+  const ort::OrtHardwareDevice* npu(const ort::OrtHardwareDevice* const* devices, size_t count) {
+    if (minor_version_ >= kFirstWithVirtualDevices) {
+      if (virtual_device_ == nullptr) {
+        check(api_, api_.GetEpApi()->CreateHardwareDevice(ort::OrtHardwareDeviceType_NPU, kVendorId, uint32_t{0},
+                                                          kVendor, nullptr, &virtual_device_));
+      }
+      return virtual_device_;
+    }
+    for (size_t index = 0; index < count; ++index) {
+      if (api_.HardwareDevice_Type(devices[index]) == ort::OrtHardwareDeviceType_CPU) return devices[index];
+    }
+    return nullptr;
+  }
+
+  const ort::OrtApi& api_;
+  const std::string ort_version_;
+  const int minor_version_;
+  ort::OrtHardwareDevice* virtual_device_ = nullptr;
+};
+
+}  // namespace
+}  // namespace rknn_ep
+
+extern "C" {
+
+RKNN_EP_EXPORT rknn_ep::ort::OrtStatus* CreateEpFactories(const char*, const rknn_ep::ort::OrtApiBase* base,
+                                                          const rknn_ep::ort::OrtLogger*,
+                                                          rknn_ep::ort::OrtEpFactory** factories, size_t max_factories,
+                                                          size_t* factory_count) noexcept {
+  const rknn_ep::ort::OrtApi* const api = base->GetApi(rknn_ep::ort::kApiVersion);
+  if (api == nullptr) {
+    // Every ONNX Runtime that can load a provider library has the entries up to API 22, which is all that is used here.
+    const rknn_ep::ort::OrtApi* const old = base->GetApi(22);
+    return old == nullptr
+               ? nullptr
+               : old->CreateStatus(rknn_ep::ort::ORT_NOT_IMPLEMENTED,
+                                   "rknn_ep needs ONNX Runtime 1.23 or later: pip install 'onnxruntime>=1.23'");
+  }
+  *factory_count = 0;
+  return rknn_ep::as_status(*api, [&] {
+    if (max_factories == 0) throw rknn_ep::Failure("ONNX Runtime leaves no room for a provider factory");
+    factories[0] =
+        std::make_unique<rknn_ep::Factory>(*api, base->GetVersionString(), rknn_ep::ort::running_minor_version(*base))
+            .release();
+    *factory_count = 1;
+  });
+}
+
+RKNN_EP_EXPORT rknn_ep::ort::OrtStatus* ReleaseEpFactory(rknn_ep::ort::OrtEpFactory* factory) noexcept {
+  rknn_ep::guarded([&] { delete static_cast<rknn_ep::Factory*>(factory); });
+  return nullptr;
+}
+
+}  // extern "C"

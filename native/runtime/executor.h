@@ -1,0 +1,60 @@
+// Runs one partition: takes the addresses of its inputs and outputs and fills the outputs. Any number of threads may
+// call run() at once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "bundle/archive.h"
+#include "bundle/key_values.h"
+#include "runtime/interface.h"
+
+namespace rknn_ep {
+
+class Executor {
+ public:
+  explicit Executor(Interface interface) : interface_(std::move(interface)) {}
+  virtual ~Executor() = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  const Interface& interface() const { return interface_; }
+
+  // One address for each of interface().inputs and outputs, each with exactly its `bytes`. Throws Failure.
+  virtual void run(const void* const* inputs, void* const* outputs) = 0;
+
+ private:
+  Interface interface_;
+};
+
+// Where a bundle's bytes are.
+struct BundleSource {
+  std::string path;                          // of a file, or of nothing where the bytes came another way
+  std::shared_ptr<const Archive> archive;    // always
+  std::shared_ptr<const void> memory_owner;  // keeps the archive's memory alive where it is not a mapped file
+
+  static BundleSource open_file(const std::string& path);
+  static BundleSource open_memory(const void* data, size_t size, std::shared_ptr<const void> owner,
+                                  const std::string& origin);
+
+  // Reads native.txt. Throws Failure where there is none.
+  Interface interface() const;
+  std::string origin() const { return path.empty() ? "the embedded bundle" : path; }
+};
+
+// Opens a partition on a library that implements rknn_api.
+//   library   absolute path, or a name for the system's search path
+//   options   the session's options; read here: core_mask, contexts, simulation, simulation_threads
+//   ort_api   the OrtApi of the hosting ONNX Runtime, for the simulator; null elsewhere
+// Throws Failure.
+std::unique_ptr<Executor> open_rknn_executor(const BundleSource& bundle, const std::string& library,
+                                             const KeyValues& options, const void* ort_api);
+
+// A Python object as executor. `run` gives 0, or another number with its reason through rknn_ep_set_last_error;
+// `close` is called once at the end.
+using PythonRun = int (*)(int64_t id, const void* const* inputs, void* const* outputs);
+using PythonClose = void (*)(int64_t id);
+std::unique_ptr<Executor> open_python_executor(Interface interface, int64_t id, PythonRun run, PythonClose close);
+
+}  // namespace rknn_ep

@@ -1,0 +1,41 @@
+// What stands at a partition's border: names, shapes and types of its inputs and outputs, read from native.txt.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "abi/rknn_api.h"
+
+namespace rknn_ep {
+
+struct TensorSpec {
+  std::string name;
+  std::vector<int64_t> dims;  // in the order of the ONNX graph; empty for a scalar
+  std::string type_name;      // ONNX's: FLOAT, INT64
+  int32_t onnx_type = 0;      // the same as TensorProto.DataType, which is also ONNX Runtime's number
+  rknn_tensor_type rknn_type = RKNN_TENSOR_TYPE_MAX;
+  uint32_t bytes = 0;
+};
+
+struct Interface {
+  std::string target;
+  std::string partition;
+  std::string sdk;  // version of rknn_ep that wrote it
+  std::vector<int64_t> core_masks;
+  bool copying_api = true;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+};
+
+// Reads native.txt. Throws Failure, naming `origin`, for lines of another format or with impossible values.
+Interface read_interface(std::string_view text, const std::string& origin);
+
+// "[1,3,48,320]"
+std::string shape_text(const int64_t* dims, size_t count);
+
+// Name of an ONNX element type by its number; "type 99" for one that we do not know.
+std::string type_name(int32_t onnx_type);
+
+}  // namespace rknn_ep

@@ -1,0 +1,103 @@
+#include "runtime/library.h"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "runtime/failure.h"
+
+namespace rknn_ep {
+namespace {
+
+template <typename Function>
+void bind(void* handle, const char* symbol, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(handle, symbol));
+}
+
+template <typename Function>
+void need(void* handle, const char* symbol, Function& function, std::string& missing) {
+  bind(handle, symbol, function);
+  if (function == nullptr) missing += (missing.empty() ? "" : ", ") + std::string(symbol);
+}
+
+std::unique_ptr<RknnLibrary> load(const std::string& name) {
+  void* const handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    const char* const reason = dlerror();
+    throw Failure("cannot load the NPU runtime '" + name + "': " + (reason != nullptr ? reason : "no reason given") +
+                  (name.find('/') == std::string::npos
+                       ? "\n  On a board, install Rockchip's librknnrt.so where the loader finds it (/usr/lib)."
+                       : ""));
+  }
+  auto library = std::make_unique<RknnLibrary>();
+  library->name = name;
+  std::string missing;
+  need(handle, "rknn_init", library->init, missing);
+  need(handle, "rknn_destroy", library->destroy, missing);
+  need(handle, "rknn_query", library->query, missing);
+  need(handle, "rknn_run", library->run, missing);
+  if (!missing.empty()) {
+    dlclose(handle);
+    throw Failure("'" + name + "' is not an implementation of rknn_api: it lacks " + missing);
+  }
+  bind(handle, "rknn_inputs_set", library->inputs_set);  // RV1103 and RV1106 have no copying functions
+  bind(handle, "rknn_outputs_get", library->outputs_get);
+  bind(handle, "rknn_outputs_release", library->outputs_release);
+  bind(handle, "rknn_set_core_mask", library->set_core_mask);
+  bind(handle, "rknn_ep_simulator_configure", library->configure);
+  return library;
+}
+
+}  // namespace
+
+const RknnLibrary& RknnLibrary::open(const std::string& path_or_name) {
+  static std::mutex mutex;
+  // Never destroyed: sessions may still run while the process ends.
+  static auto& loaded = *new std::map<std::string, std::unique_ptr<RknnLibrary>>();
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::unique_ptr<RknnLibrary>& library = loaded[path_or_name];
+  if (library == nullptr) library = load(path_or_name);
+  return *library;
+}
+
+std::string simulator_path() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&simulator_path), &info) == 0 || info.dli_fname == nullptr) return {};
+  const std::string self = info.dli_fname;
+  const size_t slash = self.rfind('/');
+  const std::string path = (slash == std::string::npos ? "." : self.substr(0, slash)) + "/simulator/librknnrt.so";
+  return access(path.c_str(), R_OK) == 0 ? path : std::string();
+}
+
+bool on_rockchip_soc() {
+  std::ifstream file("/proc/device-tree/compatible", std::ios::binary);
+  const std::string compatible((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  return compatible.find("rockchip,") != std::string::npos;
+}
+
+std::string rknn_error(const char* function, int code) {
+  static const char* const names[] = {"RKNN_SUCC",
+                                      "RKNN_ERR_FAIL",
+                                      "RKNN_ERR_TIMEOUT",
+                                      "RKNN_ERR_DEVICE_UNAVAILABLE",
+                                      "RKNN_ERR_MALLOC_FAIL",
+                                      "RKNN_ERR_PARAM_INVALID",
+                                      "RKNN_ERR_MODEL_INVALID",
+                                      "RKNN_ERR_CTX_INVALID",
+                                      "RKNN_ERR_INPUT_INVALID",
+                                      "RKNN_ERR_OUTPUT_INVALID",
+                                      "RKNN_ERR_DEVICE_UNMATCH",
+                                      "RKNN_ERR_INCOMPATILE_PRE_COMPILE_MODEL",
+                                      "RKNN_ERR_INCOMPATILE_OPTIMIZATION_LEVEL_VERSION",
+                                      "RKNN_ERR_TARGET_PLATFORM_UNMATCH"};
+  std::string text = std::string(function) + " failed with " + std::to_string(code);
+  if (code <= 0 && -code < static_cast<int>(std::size(names))) text += std::string(" (") + names[-code] + ")";
+  return text;
+}
+
+}  // namespace rknn_ep

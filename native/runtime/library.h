@@ -1,0 +1,41 @@
+// A library that implements rknn_api: the vendor's librknnrt.so on a board, ours on a PC. Loaded at run time, so that
+// nothing here depends on either.
+#pragma once
+
+#include <string>
+
+#include "abi/rknn_api.h"
+
+namespace rknn_ep {
+
+struct RknnLibrary {
+  std::string name;  // as it was asked for
+  // Entries that a library may lack are null.
+  decltype(&::rknn_init) init = nullptr;
+  decltype(&::rknn_destroy) destroy = nullptr;
+  decltype(&::rknn_query) query = nullptr;
+  decltype(&::rknn_inputs_set) inputs_set = nullptr;
+  decltype(&::rknn_run) run = nullptr;
+  decltype(&::rknn_outputs_get) outputs_get = nullptr;
+  decltype(&::rknn_outputs_release) outputs_release = nullptr;
+  decltype(&::rknn_set_core_mask) set_core_mask = nullptr;
+  // Ours alone: (OrtApi of the host or null, options of the next rknn_init on this thread as key=value lines).
+  int (*configure)(const void* ort_api, const char* options_text) = nullptr;
+
+  bool is_simulator() const { return configure != nullptr; }
+
+  // Loads a library by absolute path, or by bare name through the system's search path. Each is loaded once and stays
+  // for the life of the process. Throws Failure, naming the library and what it lacks.
+  static const RknnLibrary& open(const std::string& path_or_name);
+};
+
+// The simulator that is installed beside this library; empty where there is none.
+std::string simulator_path();
+
+// Whether this machine is a board with a Rockchip SoC (from the device tree).
+bool on_rockchip_soc();
+
+// "rknn_run failed with -6 (RKNN_ERR_MODEL_INVALID)"
+std::string rknn_error(const char* function, int code);
+
+}  // namespace rknn_ep
