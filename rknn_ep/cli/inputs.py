@@ -77,8 +77,10 @@ def _picture(path: Path, item: TensorFacts, options: Options) -> Mapping[str, An
             f"input '{item.name}' is {list(item.shape or ())} (0: any size), so {path.name} has no size to be brought to",
             remedy=f"Set --input-shapes '{item.name}:1,3,480,480' with the size you want.",
         )
-    how = {"mean": options.mean, "std": options.std, "color": options.color, "resize": options.resize}
-    return {item.name: load_picture(path, item.name, item.shape or (), **how)}
+    picture = load_picture(
+        path, item.name, item.shape or (), mean=options.mean, std=options.std, color=options.color, resize=options.resize
+    )
+    return {item.name: picture}
 
 
 def _fitting(array: Any, item: TensorFacts, path: Path) -> Any:

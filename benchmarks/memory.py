@@ -1,0 +1,60 @@
+"""Peak memory of loading a compiled model whose partitions lie beside it (embed mode 0), against the size of that payload.
+
+Each load is a process of its own; what is counted is how far its peak (VmHWM) rises above what it was once ONNX Runtime was
+imported and the provider registered. At most 1.5 times the payload is the goal.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+import rknn_ep
+from benchmarks import models, sessions
+from benchmarks.results import Row
+
+LOAD = """
+import sys
+import onnxruntime as ort
+import rknn_ep
+
+def peak(field="VmHWM"):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(field))
+
+provider = sys.argv[2]
+if provider != "CPUExecutionProvider":
+    rknn_ep.register()
+before = peak("VmRSS")
+session = ort.InferenceSession(sys.argv[1], providers=[provider])
+print(peak() - before)
+"""
+
+
+def run(quick: bool = False) -> Iterator[Row]:
+    with sessions.folder() as folder:
+        original, compiled = folder / "heavy.onnx", folder / "heavy_ctx.onnx"
+        onnx.save(models.heavy(64 if quick else 256), original)
+        for mode in (0, 1):
+            rknn_ep.compile(original, compiled, target="rk3588", precision="fp16", embed_mode=mode, cache_dir=folder / "cache")
+            files = list(folder.glob("heavy_ctx*")) if mode == 0 else [compiled]
+            payload = sum(path.stat().st_size for path in files) / 1e6
+            peak = load(compiled, rknn_ep.get_ep_name())
+            case = f"embed mode {mode}"
+            goal = "at most 1.5" if mode == 0 else ""
+            yield Row("memory", case, "peak while loading", peak, "MB", "the payload", payload, goal)
+            for path in files:
+                path.unlink()
+        size = original.stat().st_size / 1e6
+        yield Row(
+            "memory", "the float model", "peak while loading", load(original, "CPUExecutionProvider"), "MB", "its file", size
+        )
+
+
+def load(model: Path, provider: str) -> float:
+    """Megabytes by which a new process's peak rises while it loads `model`."""
+    result = subprocess.run([sys.executable, "-c", LOAD, str(model), provider], capture_output=True, text=True, check=True)
+    return int(result.stdout.split()[-1]) * 1024 / 1e6
