@@ -1,0 +1,17 @@
+"""What every test shares: a cache folder of its own, so that no test sees or fills the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rknn_ep.artifact.cache import DIRECTORY_VARIABLE
+from tests import models  # noqa: F401  (imported before the cache folder changes: real models stay in the user's)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DIRECTORY_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
