@@ -22,7 +22,7 @@ class Affine:
     shift: Array
 
 
-def affine_of(node: ir.Node) -> Affine | None:
+def affine_of(node: ir.Node) -> Affine | None:  # noqa: PLR0911 - one answer an operator
     """Read a BatchNormalization (inference), or an Add, Sub, Mul or Div with a constant per channel, as an affine map."""
     if is_onnx(node, "BatchNormalization"):
         return _batch_normalization(node)

@@ -56,7 +56,7 @@ def evaluate(node: ir.Node, opset: int) -> list[ir.TensorProtocol] | None:
         if array.dtype == object or array.dtype.kind in "SU" or (value.dtype not in (None, ir.DataType.from_numpy(array.dtype))):
             return None
         tensors.append(ir.Tensor(np.ascontiguousarray(array).reshape(array.shape)))
-    return tensors  # type: ignore[return-value]
+    return tensors
 
 
 @lru_cache(maxsize=512)

@@ -14,17 +14,22 @@ from rknn_ep.graph.values import is_constant
 
 log = logging.getLogger(__name__)
 
-_SMALL = 1024
-"""Elements up to which a constant is shown to the inference function: shapes, axes, scales, never weights."""
+_FEW_NUMBERS = 1024
+"""Elements up to which an integer constant is shown to the inference function: shapes, axes, indices."""
+_FEW_FLOATS = 16
+"""The same for floats: the scales of a Resize, never weights."""
 
 
 class NodeInference:
-    """Infers node by node, so that a walk in topological order is linear and never serialises weights."""
+    """Infers node by node, so that a walk in topological order is linear and never serialises weights.
+
+    Networks repeat themselves: nodes are asked about under neutral names, and equal questions are asked once.
+    """
 
     def __init__(self, model: ir.Model) -> None:
         self.opsets = dict(model.opset_imports)
         self._imports = [onnx.helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
-        self._types: dict[int, onnx.TypeProto] = {}
+        self._answers: dict[Any, dict[int, onnx.TypeProto] | str] = {}
         self.failure = ""
         """What the last inference objected to; empty when it went well."""
 
@@ -34,51 +39,44 @@ class NodeInference:
         schema = schema_of(node.op_type, node.domain, self.opsets.get(node.domain, 0))
         if schema is None or bodies_of(node):
             return False
-        types: dict[str, onnx.TypeProto] = {}
-        data: dict[str, onnx.TensorProto] = {}
+        places: dict[int, int] = {}
+        types: list[tuple[Any, ...]] = []
+        data: list[onnx.TensorProto | None] = []
         for value in node.inputs:
-            if value is None or not value.name or value.name in types:
+            if value is None or id(value) in places:
                 continue
-            proto = self._type(value)
-            if proto is None:
+            if value.type is None:
                 return False
-            types[value.name] = proto
-            tensor = value.const_value
-            if tensor is not None and tensor.size <= _SMALL and is_constant(value):
-                data[value.name] = ir.to_proto(tensor)
-        try:
-            found = onnx.shape_inference.infer_node_outputs(schema, _proto(node), types, data, opset_imports=self._imports)
-        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, KeyError) as error:
-            self.failure = str(error).strip()
-            log.debug("shape inference of %s '%s' failed: %s", node.op_type, node.name, error)
+            places[id(value)] = len(types)
+            # A tensor's element type stands for its type: onnx-ir hashes types through their text.
+            kind = value.type.dtype if isinstance(value.type, ir.TensorType) else value.type
+            types.append((kind, None if value.shape is None else value.shape.dims))
+            data.append(_shown(value))
+        inputs = ["" if value is None else f"i{places[id(value)]}" for value in node.inputs]
+        proto = _proto(node, inputs)
+        key = (proto.SerializeToString(), tuple(types), tuple(None if one is None else one.SerializeToString() for one in data))
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = self._ask(schema, proto, types, data)
+        if isinstance(answer, str):
+            self.failure = answer
             return False
-        for value in node.outputs:
-            if value.name and value.name in found:
-                self._write(value, found[value.name])
+        for index, value in enumerate(node.outputs):
+            if index in answer:
+                _write(value, answer[index])
         return True
 
-    def forget(self, value: ir.Value) -> None:
-        """Drop what is remembered of a value whose type changed elsewhere."""
-        self._types.pop(id(value), None)
-
-    def _type(self, value: ir.Value) -> onnx.TypeProto | None:
-        proto = self._types.get(id(value))
-        if proto is None and value.type is not None:
-            proto = onnx.TypeProto()
-            ir.serde.serialize_type_into(proto, value.type)
-            if value.shape is not None:
-                ir.serde.serialize_shape_into(proto, value.shape)
-            self._types[id(value)] = proto
-        return proto
-
-    def _write(self, value: ir.Value, proto: onnx.TypeProto) -> None:
-        if not proto.WhichOneof("value"):
-            return
-        found = ir.serde.deserialize_type_proto_for_type(proto)
-        if found is not None and getattr(found, "dtype", None) != ir.DataType.UNDEFINED:
-            value.type = found
-        value.shape = merged(ir.serde.deserialize_type_proto_for_shape(proto), value.shape)
-        self._types.pop(id(value), None)
+    def _ask(
+        self, schema: Any, proto: onnx.NodeProto, types: list[tuple[Any, ...]], data: list[onnx.TensorProto | None]
+    ) -> dict[int, onnx.TypeProto] | str:
+        given = {f"i{place}": _type_proto(*one) for place, one in enumerate(types)}
+        shown = {f"i{place}": one for place, one in enumerate(data) if one is not None}
+        try:
+            found = onnx.shape_inference.infer_node_outputs(schema, proto, given, shown, opset_imports=self._imports)
+        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, KeyError) as error:
+            log.debug("shape inference of %s failed: %s", proto.op_type, error)
+            return str(error).strip() or type(error).__name__
+        return {int(name[1:]): one for name, one in found.items() if one.WhichOneof("value")}
 
 
 def merged(found: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | None:
@@ -99,10 +97,41 @@ def schema_of(op_type: str, domain: str, opset: int) -> Any:
         return None
 
 
-def _proto(node: ir.Node) -> onnx.NodeProto:
-    proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
-    proto.input.extend("" if value is None else str(value.name) for value in node.inputs)
-    proto.output.extend(value.name or "" for value in node.outputs)
+def _shown(value: ir.Value) -> onnx.TensorProto | None:
+    tensor = value.const_value
+    if tensor is None or tensor.dtype == ir.DataType.STRING or not is_constant(value):
+        return None
+    if tensor.size > (_FEW_NUMBERS if tensor.dtype.is_integer() else _FEW_FLOATS):
+        return None
+    proto = onnx.TensorProto(data_type=int(tensor.dtype), raw_data=tensor.tobytes())
+    proto.dims.extend(tensor.shape.numpy())
+    return proto
+
+
+def _type_proto(kind: Any, dims: tuple[int | ir.SymbolicDim, ...] | None) -> onnx.TypeProto:
+    proto = onnx.TypeProto()
+    ir.serde.serialize_type_into(proto, ir.TensorType(kind) if isinstance(kind, ir.DataType) else kind)
+    if dims is not None:
+        ir.serde.serialize_shape_into(proto, ir.Shape(dims))
+    return proto
+
+
+def _write(value: ir.Value, proto: onnx.TypeProto) -> None:
+    if proto.HasField("tensor_type"):
+        tensor = proto.tensor_type
+        if tensor.elem_type:
+            value.type = ir.TensorType(ir.DataType(tensor.elem_type))
+        if tensor.HasField("shape"):
+            dims = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]
+            value.shape = merged(ir.Shape(dims), value.shape)
+        return
+    value.type = ir.serde.deserialize_type_proto_for_type(proto) or value.type
+    value.shape = merged(ir.serde.deserialize_type_proto_for_shape(proto), value.shape)
+
+
+def _proto(node: ir.Node, inputs: list[str]) -> onnx.NodeProto:
+    outputs = [f"o{index}" if value.name else "" for index, value in enumerate(node.outputs)]
+    proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=inputs, output=outputs)
     for attribute in node.attributes.values():
         ir.serde.serialize_attribute_into(proto.attribute.add(), attribute)
     return proto

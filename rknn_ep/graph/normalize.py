@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import onnx_ir as ir
 
@@ -37,10 +39,15 @@ def normalize(
     Raises:
         ShapeError: a dimension of an input has no value, or what was given does not fit the model.
     """
+    with _collector_paused():
+        return _normalize(model, input_shapes or {}, dimensions or {})
+
+
+def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimensions: Mapping[str, int]) -> View:
     work = model.clone()
     provenance = Provenance(work)
     passes: list[ir.passes.PassBase] = [
-        FreezeInputs(provenance, input_shapes or {}, dimensions or {}),
+        FreezeInputs(provenance, input_shapes, dimensions),
         LiftConstants(provenance),
         InferAndFold(provenance, frozen=bool(input_shapes or dimensions)),
         RemoveUnused(provenance, work),
@@ -54,6 +61,18 @@ def normalize(
     for one in passes:
         _run(one, work)
     return _view(work, model, provenance)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python's cyclic collector out: a graph is nothing but cycles, none of them garbage, and it halves the speed."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _run(one: ir.passes.PassBase, model: ir.Model) -> None:

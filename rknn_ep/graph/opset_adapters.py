@@ -159,7 +159,7 @@ def _pad(node: ir.Node, source: int, target: int) -> list[Step] | None:
 
 
 def _mode_known(node: ir.Node) -> bool:
-    return rest(node).get("mode", "constant") != "wrap"
+    return bool(rest(node).get("mode", "constant") != "wrap")
 
 
 @adapter("Slice")
@@ -342,7 +342,7 @@ def _group_normalization(node: ir.Node, source: int, target: int) -> list[Step] 
     ]
 
 
-def refused(node: ir.Node, source: int, target: int) -> bool:
+def refused(node: ir.Node, source: int, target: int) -> bool:  # noqa: PLR0911 - one answer an operator
     """Whether a node that no adapter rewrote must not be read by the target's schema: the change is not in the schemas."""
     attributes = rest(node)
     coordinates = attributes.get("coordinate_transformation_mode")

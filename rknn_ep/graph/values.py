@@ -17,7 +17,8 @@ def constant(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
     """The constant's array, or None when the value is not constant."""
     if value is None or not is_constant(value) or value.const_value is None:
         return None
-    return value.const_value.numpy()
+    array: np.ndarray[Any, Any] = value.const_value.numpy()
+    return array
 
 
 def scalar(value: ir.Value | None) -> float | None:
@@ -34,7 +35,7 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
     if value is None or value.shape is None:
         return None
     dims = value.shape.dims
-    return tuple(int(dim) for dim in dims) if all(isinstance(dim, int) for dim in dims) else None  # type: ignore[arg-type]
+    return tuple(int(dim) for dim in dims) if all(isinstance(dim, int) for dim in dims) else None
 
 
 def is_onnx(node: ir.Node | None, *op_types: str) -> bool:

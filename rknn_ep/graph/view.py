@@ -47,4 +47,4 @@ class View:
     @property
     def opset(self) -> int:
         """Version of the ONNX operator set that the view's nodes are written in."""
-        return self.model.opset_imports.get("", 0)
+        return int(self.model.opset_imports.get("", 0))

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from rknn_ep.graph.provenance import Provenance
 
 
-class GraphPass(ir.passes.InPlacePass):
+class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
     """A pass over the main graph of a model; bodies of control flow are left as they are.
 
     A pass keeps the name of every value that survives, and lets no value vanish that `Provenance` has pinned.

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from rknn_ep.graph.inference import NodeInference, schema_of
 from rknn_ep.graph.opset_adapters import ADAPTERS, Step, refused
 from rknn_ep.graph.passes.base import GraphPass, demand, done
-from rknn_ep.graph.provenance import Provenance, bodies_of
+from rknn_ep.graph.provenance import bodies_of
 from rknn_ep.graph.values import add_constant, take_over
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,9 @@ class ConvertOpset(GraphPass):
         for node in model.graph:
             schema = schema_of(node.op_type, node.domain, opset) if node.domain == "" else None
             for name in node.attributes if schema is not None else ():
-                demand(name in schema.attributes, f"{node.op_type} has no attribute '{name}' in opset {opset}")
+                demand(
+                    schema is not None and name in schema.attributes, f"{node.op_type} has no attribute '{name}' in opset {opset}"
+                )
 
     def _apply(self, graph: ir.Graph, node: ir.Node, steps: list[Step], inference: NodeInference) -> None:
         base = str(node.outputs[0].name)

@@ -29,6 +29,7 @@ class FreezeInputs(GraphPass):
         self.dimensions = dict(dimensions)
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Apply shapes, then names, then check that nothing is left."""
         inputs = {str(value.name): value for value in model.graph.inputs}
         self._check_names(inputs)
         for name, shape in self.input_shapes.items():
@@ -41,6 +42,7 @@ class FreezeInputs(GraphPass):
         return done(model, True)
 
     def ensures(self, model: ir.Model) -> None:
+        """Every tensor input has a static shape."""
         for value in model.graph.inputs:
             if is_tensor(value):
                 demand(value.shape is not None and value.shape.is_static(), f"input '{value.name}' has a dynamic shape")

@@ -81,7 +81,8 @@ class FuseHardSwish(GraphPass):
 
 def _peel(value: ir.Value) -> _Scaled:
     """Take scalar factors off: value = factor * core."""
-    factor, nodes = 1.0, []
+    factor = 1.0
+    nodes: list[ir.Node] = []
     while True:
         node = producer(value)
         if node is None or not is_onnx(node, "Mul", "Div") or len(node.inputs) != 2:

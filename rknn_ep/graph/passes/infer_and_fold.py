@@ -39,6 +39,7 @@ class InferAndFold(GraphPass):
         self.frozen = frozen
 
     def requires(self, model: ir.Model) -> None:
+        """Nodes come after what they read."""
         seen: set[int] = set()
         for node in model.graph:
             for value in node.inputs:
@@ -47,6 +48,7 @@ class InferAndFold(GraphPass):
             seen.add(id(node))
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Walk once."""
         inference = NodeInference(model)
         folded = 0
         for node in model.graph:

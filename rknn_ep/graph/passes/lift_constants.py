@@ -24,6 +24,7 @@ class LiftConstants(GraphPass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Constants keep their names."""
         graph = model.graph
         lifted = []
         for node in graph:
@@ -42,6 +43,7 @@ class LiftConstants(GraphPass):
         return done(model, len(lifted))
 
     def ensures(self, model: ir.Model) -> None:
+        """No Constant node with a dense value is left."""
         for node in model.graph:
             demand(node.op_type != "Constant" or node.domain != "" or tensor_of(node) is None, f"Constant '{node.name}' is left")
 

@@ -17,6 +17,7 @@ class RemoveIdentity(GraphPass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """One look at each node."""
         changes = 0
         for node in list(model.graph):
             if _does_nothing(node):
@@ -24,6 +25,7 @@ class RemoveIdentity(GraphPass):
         return done(model, changes)
 
     def ensures(self, model: ir.Model) -> None:
+        """No Dropout without effect is left."""
         for node in model.graph:
             demand(not is_onnx(node, "Dropout") or not _does_nothing(node), f"Dropout '{node.name}' is left")
 

@@ -19,6 +19,7 @@ class RemoveUnused(GraphPass):
         self.useless = {str(value.name) for node in model.graph for value in node.outputs if _idle(value)}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Backwards, so that chains go at once."""
         graph = model.graph
         removed = 0
         for node in reversed(graph):

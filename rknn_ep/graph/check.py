@@ -1,0 +1,143 @@
+"""What is wrong with a ModelProto, said before anything trips over it.
+
+`onnx.checker` needs a second copy of the model, stops at foreign operators' domains and speaks of protobuf; this
+looks at what damage and attacks do: sizes, names, paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+from rknn_ep.errors import ModelError
+from rknn_ep.graph.external import check_external
+from rknn_ep.graph.tensor_size import stored_bytes
+
+OLDEST_OPSET = 7
+"""ONNX Runtime, too, promises nothing below."""
+
+
+def check_model(model: onnx.ModelProto, label: str, folder: Path | None, maximum_bytes: int) -> None:
+    """Check versions, that every value read is made, that every tensor has its bytes, and where data files lie.
+
+    Args:
+        model: parsed, nothing more.
+        label: how messages name the model.
+        folder: where external data may lie; None: nowhere.
+        maximum_bytes: for all tensors together.
+
+    Raises:
+        ModelError: the first thing that is wrong.
+    """
+    if not model.HasField("graph") or not model.opset_import or not model.ir_version:
+        missing = [
+            name
+            for name, there in (
+                ("graph", model.HasField("graph")),
+                ("opset", model.opset_import),
+                ("IR version", model.ir_version),
+            )
+            if not there
+        ]
+        raise ModelError(
+            f"{label} is not a complete ONNX model: it has no {' and no '.join(missing)}", remedy="Fetch or export it again."
+        )
+    _check_versions(model, label)
+    _check_names(model.graph, label, set())
+    total = 0
+    for owner, tensor in _tensors(model.graph):
+        total += _check_tensor(tensor, owner, label, folder)
+        if total > maximum_bytes:
+            raise ModelError(
+                f"{label} holds more than 2 GiB of weights; models over 2 GiB are not supported",
+                remedy="Split the model, or export it in float16.",
+            )
+
+
+def _check_versions(model: onnx.ModelProto, label: str) -> None:
+    if model.ir_version > onnx.IR_VERSION:
+        raise ModelError(
+            f"{label} has ONNX IR version {model.ir_version}; onnx {onnx.__version__} knows up to {onnx.IR_VERSION}",
+            remedy="Upgrade the onnx package, or check that the file is not damaged.",
+        )
+    newest = onnx.defs.onnx_opset_version()
+    for item in model.opset_import:
+        if item.domain not in ("", "ai.onnx"):
+            continue
+        if item.version > newest:
+            raise ModelError(
+                f"{label} uses opset {item.version}; the installed onnx {onnx.__version__} knows up to {newest}",
+                remedy="Upgrade the onnx package or export the model with an older opset, for example 17.",
+            )
+        if item.version < OLDEST_OPSET:
+            raise ModelError(
+                f"{label} uses opset {item.version}; the oldest that is supported is {OLDEST_OPSET}",
+                remedy="Export the model again with opset 17, or convert it with onnx.version_converter.",
+            )
+
+
+def _check_names(graph: onnx.GraphProto, label: str, outside: set[str]) -> None:
+    """Every value has one maker, and whatever is read is made somewhere."""
+    known = outside | {value.name for value in graph.input}
+    known.update(tensor.name for tensor in graph.initializer)
+    known.update(tensor.values.name for tensor in graph.sparse_initializer)
+    made: set[str] = set()
+    for node in graph.node:
+        for name in node.output:
+            if name and name in made:
+                raise ModelError(f"{label}: the value '{name}' is made by two nodes; the second is {describe(node)}")
+            made.add(name)
+    known |= made
+    known.add("")
+    for node in graph.node:
+        for name in node.input:
+            if name not in known:
+                raise ModelError(
+                    f"{label}: {describe(node)} reads '{name}', which nothing makes",
+                    remedy="The file is damaged; export it again.",
+                )
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
+                _check_names(body, label, known)
+    for value in graph.output:
+        if value.name not in known:
+            raise ModelError(f"{label}: nothing makes the output '{value.name}'", remedy="The file is damaged; export it again.")
+
+
+def describe(node: onnx.NodeProto) -> str:
+    """A node for people: Conv 'conv1', or Conv -> 'y' where it has no name."""
+    return f"{node.op_type} '{node.name}'" if node.name else f"{node.op_type} -> '{', '.join(node.output)}'"
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    for tensor in graph.initializer:
+        yield f"initializer '{tensor.name}'", tensor
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield f"attribute '{attribute.name}' of {describe(node)}", attribute.t
+            for tensor in attribute.tensors:
+                yield f"attribute '{attribute.name}' of {describe(node)}", tensor
+            if attribute.HasField("g"):
+                yield from _tensors(attribute.g)
+            for body in attribute.graphs:
+                yield from _tensors(body)
+
+
+def _check_tensor(tensor: onnx.TensorProto, owner: str, label: str, folder: Path | None) -> int:
+    """The tensor's size in bytes, after a look at whether it has them."""
+    shape = ",".join(map(str, tensor.dims))
+    try:
+        expected = stored_bytes(tensor)
+    except ValueError as error:
+        raise ModelError(f"{label}: {owner}: {error}", remedy="The file is damaged; export it again.") from error
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        check_external(tensor, expected, f"{label}: {owner}", folder)
+    elif expected.found != expected.wanted:
+        raise ModelError(
+            f"{label}: {owner} of shape {shape or 'scalar'} needs {expected.wanted} {expected.unit} and has {expected.found}",
+            remedy="The file is damaged; export it again.",
+        )
+    return expected.bytes
