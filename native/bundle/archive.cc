@@ -139,26 +139,61 @@ bool Archive::read_directory(std::string& error) {
   return true;
 }
 
-std::optional<Bytes> Archive::find(std::string_view name) const {
+const ArchiveEntry* Archive::entry_of(std::string_view name) const {
   const auto found =
       std::find_if(entries_.begin(), entries_.end(), [&](const ArchiveEntry& entry) { return entry.name == name; });
-  if (found == entries_.end()) return std::nullopt;
-  return Bytes{bytes_.data + found->offset, static_cast<size_t>(found->size)};
+  return found == entries_.end() ? nullptr : &*found;
 }
 
-uint32_t crc32(Bytes bytes) {
-  static const std::array<uint32_t, 256> table = [] {
-    std::array<uint32_t, 256> built{};
-    for (uint32_t i = 0; i < built.size(); ++i) {
+std::optional<Bytes> Archive::find(std::string_view name) const {
+  const ArchiveEntry* entry = entry_of(name);
+  if (!entry) return std::nullopt;
+  return Bytes{bytes_.data + entry->offset, static_cast<size_t>(entry->size)};
+}
+
+uint32_t crc32(Bytes bytes, uint32_t before) {
+  // Eight bytes at a time: table k advances a byte's remainder over k further bytes.
+  static const auto tables = [] {
+    std::array<std::array<uint32_t, 256>, 8> built{};
+    for (uint32_t i = 0; i < 256; ++i) {
       uint32_t value = i;
       for (int bit = 0; bit < 8; ++bit) value = (value & 1) ? 0xEDB88320u ^ (value >> 1) : value >> 1;
-      built[i] = value;
+      built[0][i] = value;
+    }
+    for (size_t k = 1; k < built.size(); ++k) {
+      for (uint32_t i = 0; i < 256; ++i) built[k][i] = built[k - 1][i] >> 8 ^ built[0][built[k - 1][i] & 0xff];
     }
     return built;
   }();
-  uint32_t value = 0xffffffffu;
-  for (size_t i = 0; i < bytes.size; ++i) value = table[(value ^ bytes.data[i]) & 0xff] ^ (value >> 8);
+  uint32_t value = before ^ 0xffffffffu;
+  size_t at = 0;
+  for (; bytes.size - at >= 8; at += 8) {
+    const uint32_t low = u32(bytes.data + at) ^ value;
+    const uint32_t high = u32(bytes.data + at + 4);
+    value = tables[7][low & 0xff] ^ tables[6][low >> 8 & 0xff] ^ tables[5][low >> 16 & 0xff] ^ tables[4][low >> 24] ^
+            tables[3][high & 0xff] ^ tables[2][high >> 8 & 0xff] ^ tables[1][high >> 16 & 0xff] ^ tables[0][high >> 24];
+  }
+  for (; at < bytes.size; ++at) value = tables[0][(value ^ bytes.data[at]) & 0xff] ^ value >> 8;
   return value ^ 0xffffffffu;
+}
+
+bool Archive::intact(std::string_view name) const {
+  constexpr size_t kStep = 8u << 20;
+  const ArchiveEntry* entry = entry_of(name);
+  if (!entry) return false;
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  uint32_t sum = 0;
+  for (uint64_t done = 0; done < entry->size;) {
+    const size_t size = static_cast<size_t>(std::min<uint64_t>(kStep, entry->size - done));
+    const uint8_t* begin = bytes_.data + entry->offset + done;
+    sum = crc32({begin, size}, sum);
+    done += size;
+    if (mapped_ && size == kStep) {  // a large entry shall not stay in memory for having been read once
+      const uint8_t* first = begin - reinterpret_cast<uintptr_t>(begin) % page;
+      ::madvise(const_cast<uint8_t*>(first), size, MADV_DONTNEED);
+    }
+  }
+  return sum == entry->crc32;
 }
 
 }  // namespace rknn_ep

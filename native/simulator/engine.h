@@ -19,6 +19,15 @@ struct EngineOptions {
   int threads = 1;
 };
 
+// Where a model's external weights are: in memory that stays, or in a file that ONNX Runtime maps by itself. The file
+// is the frugal way: ONNX Runtime copies weights that it is given in memory, and keeps of mapped ones only what it
+// packs.
+struct Weights {
+  Bytes bytes;         // simulation.data
+  std::string path;    // the bundle, where it is a file
+  uint64_t begin = 0;  // simulation.data in that file
+};
+
 // A function table and the environment made with it.
 class Engine {
  public:
@@ -62,9 +71,9 @@ class Value {
 // A model ready to run. `run` may be called from several threads at once.
 class Session {
  public:
-  // `model` may go after construction; `weights` must stay where it is. Throws Failure where the model is damaged or
-  // its inputs and outputs are not the ones described.
-  Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, Bytes weights,
+  // `model` may go after construction; `weights.bytes` must stay unless there is a path. Throws Failure where the model
+  // is damaged or its inputs and outputs are not the ones described.
+  Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, const Weights& weights,
           const Description& description);
   ~Session();
   Session(const Session&) = delete;
@@ -74,6 +83,7 @@ class Session {
   void run(const ort::OrtValue* const* inputs, ort::OrtValue** outputs) const;
 
  private:
+  void create(ort::OrtSessionOptions* options, Bytes model, const Weights& weights);
   void verify(const std::vector<Tensor>& tensors, bool inputs) const;
 
   std::shared_ptr<Engine> engine_;

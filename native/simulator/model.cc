@@ -1,9 +1,5 @@
 #include "simulator/model.h"
 
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -30,15 +26,15 @@ void refuse_vendor_files(Bytes head) {
 }
 
 Bytes entry(const Archive& archive, const std::string& name) {
-  for (const ArchiveEntry& item : archive.entries()) {
-    if (item.name != name) continue;
-    const Bytes bytes = *archive.find(name);
-    if (crc32(bytes) != item.crc32)
-      throw Failure(RKNN_ERR_MODEL_INVALID, "damaged bundle: the checksum of '" + name + "' is wrong");
-    return bytes;
+  const auto bytes = archive.find(name);
+  if (!bytes) {
+    throw Failure(RKNN_ERR_MODEL_INVALID,
+                  "the bundle has no '" + name + "': it was stripped of its simulation, or is none of ours");
   }
-  throw Failure(RKNN_ERR_MODEL_INVALID,
-                "the bundle has no '" + name + "': it was stripped of its simulation, or is none of ours");
+  if (!archive.intact(name)) {
+    throw Failure(RKNN_ERR_MODEL_INVALID, "damaged bundle: the checksum of '" + name + "' is wrong");
+  }
+  return *bytes;
 }
 
 }  // namespace
@@ -54,7 +50,7 @@ std::shared_ptr<Model> Model::from_file(const std::string& path, const EngineOpt
   std::shared_ptr<Model> model(new Model);
   model->archive_ = Archive::open_file(path, error);
   if (!model->archive_) throw Failure(RKNN_ERR_MODEL_INVALID, error);
-  model->load(options, false);
+  model->load(options, path);
   return model;
 }
 
@@ -64,25 +60,30 @@ std::shared_ptr<Model> Model::from_memory(const void* data, size_t size, bool st
   std::shared_ptr<Model> model(new Model);
   model->archive_ = Archive::open_memory(data, size, error);
   if (!model->archive_) throw Failure(RKNN_ERR_MODEL_INVALID, error);
-  model->load(options, !stays);
+  model->load(options, {}, !stays);
   return model;
 }
 
-void Model::load(const EngineOptions& options, bool copy_weights) {
+void Model::load(const EngineOptions& options, const std::string& path, bool copy) {
   const Archive& archive = *archive_;
   description_ = Description::parse(KeyValues(entry(archive, "native.txt").text()));
   const Bytes onnx = entry(archive, options.exact ? description_.exact_model : "simulation.onnx");
-  Bytes weights = archive.find("simulation.data") ? entry(archive, "simulation.data") : Bytes{};
-  const bool aligned = reinterpret_cast<uintptr_t>(weights.data) % kWeightAlignment == 0;
-  if (weights.size && (copy_weights || !aligned)) {
-    const size_t room = (weights.size + kWeightAlignment - 1) / kWeightAlignment * kWeightAlignment;
-    weights_ = {static_cast<uint8_t*>(std::aligned_alloc(kWeightAlignment, room)), std::free};
-    if (!weights_) throw std::bad_alloc();
-    std::memcpy(weights_.get(), weights.data, weights.size);
-    weights.data = weights_.get();
+  Weights weights;
+  if (const ArchiveEntry* data = archive.entry_of("simulation.data")) {
+    weights = {entry(archive, data->name), path, data->offset};
+    const bool aligned = reinterpret_cast<uintptr_t>(weights.bytes.data) % kWeightAlignment == 0;
+    if (path.empty() && (copy || !aligned)) weights.bytes = copied(weights.bytes);
   }
   session_ = std::make_unique<Session>(Engine::acquire(), options, onnx, weights, description_);
-  if (!archive.mapped()) archive_ = nullptr;  // the bytes are the caller's
+  archive_ = nullptr;
+}
+
+Bytes Model::copied(Bytes weights) {
+  const size_t room = (weights.size + kWeightAlignment) / kWeightAlignment * kWeightAlignment;
+  copy_ = {static_cast<uint8_t*>(std::aligned_alloc(kWeightAlignment, room)), std::free};
+  if (!copy_) throw std::bad_alloc();
+  std::memcpy(copy_.get(), weights.data, weights.size);
+  return {copy_.get(), weights.size};
 }
 
 }  // namespace rknn_ep::simulator

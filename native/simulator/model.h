@@ -11,7 +11,7 @@ namespace rknn_ep::simulator {
 
 class Model {
  public:
-  // Reads a bundle where it lies; the file's weights stay mapped.
+  // Reads a bundle where it lies.
   static std::shared_ptr<Model> from_file(const std::string& path, const EngineOptions& options);
   // Reads a bundle from memory. The weights are copied unless `stays`: then the memory must outlive the model.
   static std::shared_ptr<Model> from_memory(const void* data, size_t size, bool stays, const EngineOptions& options);
@@ -21,10 +21,12 @@ class Model {
 
  private:
   Model() = default;
-  void load(const EngineOptions& options, bool copy_weights);
+  // `path` is empty for a bundle in memory, whose weights are copied if `copy`.
+  void load(const EngineOptions& options, const std::string& path, bool copy = false);
+  Bytes copied(Bytes weights);
 
-  std::shared_ptr<const Archive> archive_;  // null once nothing refers to its bytes
-  std::unique_ptr<uint8_t[], void (*)(void*)> weights_{nullptr, nullptr};
+  std::shared_ptr<const Archive> archive_;  // only while loading
+  std::unique_ptr<uint8_t[], void (*)(void*)> copy_{nullptr, nullptr};
   Description description_;
   std::unique_ptr<Session> session_;
 };

@@ -20,7 +20,7 @@ std::string shape_text(const std::vector<int64_t>& dims) {
 
 }  // namespace
 
-Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, Bytes weights,
+Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, const Weights& weights,
                  const Description& description)
     : engine_(std::move(engine)) {
   const ort::OrtApi& api = engine_->api();
@@ -39,18 +39,7 @@ Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, B
   // lost.
   check(api.AddSessionConfigEntry(raw_options, "session.x64quantprecision", "1"));
 
-  const std::vector<ExternalTensor> tensors = external_tensors(model, weights.size);
-  std::vector<Value> values;
-  std::vector<const char*> names;
-  std::vector<const ort::OrtValue*> pointers;
-  for (const ExternalTensor& tensor : tensors) {
-    values.emplace_back(engine_, const_cast<uint8_t*>(weights.data + tensor.offset), tensor.size, tensor.dims,
-                        static_cast<ort::ONNXTensorElementDataType>(tensor.element_type));
-    names.push_back(tensor.name.c_str());
-    pointers.push_back(values.back().get());
-  }
-  if (!names.empty()) check(api.AddExternalInitializers(raw_options, names.data(), pointers.data(), names.size()));
-  check(api.CreateSessionFromArray(engine_->environment(), model.data, model.size, raw_options, &session_));
+  create(raw_options, model, weights);
   try {
     verify(description.inputs, true);
     verify(description.outputs, false);
@@ -64,6 +53,33 @@ Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, B
   for (size_t i = 0; i < names_.size(); ++i) {
     (i < description.inputs.size() ? input_names_ : output_names_).push_back(names_[i].c_str());
   }
+}
+
+void Session::create(ort::OrtSessionOptions* options, Bytes model, const Weights& weights) {
+  const ort::OrtApi& api = engine_->api();
+  const auto check = [&](ort::OrtStatus* status) {
+    engine_->check(status, RKNN_ERR_MODEL_INVALID, "the simulation model cannot be loaded");
+  };
+  const std::vector<ExternalTensor> tensors = external_tensors(model, weights.bytes.size);
+  if (!weights.path.empty() && !tensors.empty()) {
+    const size_t slash = weights.path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : weights.path.substr(0, slash + 1);
+    const std::string text = relocated(model, weights.path.substr(slash + 1), weights.begin);
+    check(api.AddSessionConfigEntry(options, "session.model_external_initializers_file_folder_path", folder.c_str()));
+    check(api.CreateSessionFromArray(engine_->environment(), text.data(), text.size(), options, &session_));
+    return;
+  }
+  std::vector<Value> values;
+  std::vector<const char*> names;
+  std::vector<const ort::OrtValue*> pointers;
+  for (const ExternalTensor& tensor : tensors) {
+    values.emplace_back(engine_, const_cast<uint8_t*>(weights.bytes.data + tensor.offset), tensor.size, tensor.dims,
+                        static_cast<ort::ONNXTensorElementDataType>(tensor.element_type));
+    names.push_back(tensor.name.c_str());
+    pointers.push_back(values.back().get());
+  }
+  if (!names.empty()) check(api.AddExternalInitializers(options, names.data(), pointers.data(), names.size()));
+  check(api.CreateSessionFromArray(engine_->environment(), model.data, model.size, options, &session_));
 }
 
 Session::~Session() { engine_->api().ReleaseSession(session_); }

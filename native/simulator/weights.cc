@@ -1,6 +1,7 @@
 #include "simulator/weights.h"
 
 #include <charconv>
+#include <utility>
 
 #include "abi/rknn_api.h"
 #include "simulator/failure.h"
@@ -19,6 +20,7 @@ constexpr uint32_t kTensorLocation = 14;
 constexpr uint32_t kEntryKey = 1;
 constexpr uint32_t kEntryValue = 2;
 constexpr uint64_t kExternalLocation = 1;
+constexpr uint64_t kUnlimited = UINT64_MAX;
 constexpr int64_t kMostElements = int64_t{1} << 40;
 
 [[noreturn]] void invalid(const std::string& reason) {
@@ -30,6 +32,7 @@ struct Field {
   uint32_t wire = 0;  // 0 varint, 1 eight bytes, 2 length-delimited, 5 four bytes
   uint64_t value = 0;
   Bytes bytes;
+  Bytes whole;  // with the tag
 };
 
 // Walks the fields of one protobuf message.
@@ -39,8 +42,9 @@ class Message {
 
   bool next(Field& field) {
     if (at_ == end_) return false;
+    const uint8_t* begin = at_;
     const uint64_t tag = varint();
-    field = {static_cast<uint32_t>(tag >> 3), static_cast<uint32_t>(tag & 7), 0, {}};
+    field = {static_cast<uint32_t>(tag >> 3), static_cast<uint32_t>(tag & 7), 0, {}, {}};
     switch (field.wire) {
       case 0:
         field.value = varint();
@@ -57,6 +61,7 @@ class Message {
       default:
         invalid("not a protobuf message");
     }
+    field.whole = {begin, static_cast<size_t>(at_ - begin)};
     return true;
   }
 
@@ -162,7 +167,59 @@ bool read_tensor(Bytes bytes, uint64_t data_size, ExternalTensor& tensor) {
   return true;
 }
 
+void append_varint(std::string& to, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) to.push_back(static_cast<char>(value | 0x80));
+  to.push_back(static_cast<char>(value));
+}
+
+void append_message(std::string& to, uint32_t number, const std::string& content) {
+  append_varint(to, static_cast<uint64_t>(number) << 3 | 2);
+  append_varint(to, content.size());
+  to += content;
+}
+
+std::string relocated_tensor(Bytes bytes, const ExternalTensor& tensor, const std::string& location, uint64_t begin) {
+  std::string result;
+  Message message(bytes);
+  for (Field field; message.next(field);) {
+    if (field.number != kTensorExternal) result += field.whole.text();
+  }
+  const std::pair<const char*, std::string> entries[] = {{"location", location},
+                                                         {"offset", std::to_string(begin + tensor.offset)},
+                                                         {"length", std::to_string(tensor.size)}};
+  for (const auto& [key, value] : entries) {
+    std::string entry;
+    append_message(entry, kEntryKey, key);
+    append_message(entry, kEntryValue, value);
+    append_message(result, kTensorExternal, entry);
+  }
+  return result;
+}
+
 }  // namespace
+
+std::string relocated(Bytes model, const std::string& location, uint64_t begin) {
+  std::string result;
+  Message message(model);
+  for (Field field; message.next(field);) {
+    if (field.number != kModelGraph || field.wire != 2) {
+      result += field.whole.text();
+      continue;
+    }
+    std::string graph;
+    Message items(field.bytes);
+    for (Field item; items.next(item);) {
+      ExternalTensor tensor;
+      if (item.number == kGraphInitializer && item.wire == 2 && read_tensor(item.bytes, kUnlimited, tensor)) {
+        append_message(graph, kGraphInitializer, relocated_tensor(item.bytes, tensor, location, begin));
+      } else {
+        graph += item.whole.text();
+      }
+    }
+    append_message(result, kModelGraph, graph);
+  }
+  return result;
+}
 
 std::vector<ExternalTensor> external_tensors(Bytes model, uint64_t data_size) {
   std::vector<ExternalTensor> found;

@@ -21,4 +21,7 @@ struct ExternalTensor {
 // bytes. Only data named simulation.data is accepted: a bundle refers to nothing outside itself.
 std::vector<ExternalTensor> external_tensors(Bytes model, uint64_t data_size);
 
+// The same model with its external tensors in `location`, where simulation.data begins at byte `begin`.
+std::string relocated(Bytes model, const std::string& location, uint64_t begin);
+
 }  // namespace rknn_ep::simulator
