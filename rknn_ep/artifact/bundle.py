@@ -142,6 +142,8 @@ def write_bundle(path: Path | str, entries: Mapping[str, bytes | Path], manifest
         ArtifactError: a name or size that the format cannot hold, or the file cannot be written; the OSError is the cause.
     """
     path = Path(path)
+    if MANIFEST in entries:
+        raise ArtifactError(f"{path}: '{MANIFEST}' is written by write_bundle and cannot be an entry")
     sources = {name: _measure(name, content) for name, content in sorted(entries.items())}
     listed = {name: {"size": source.size, "sha256": source.sha256} for name, source in sources.items()}
     text = json.dumps({**manifest, "format": FORMAT, "entries": listed}, indent=1, sort_keys=True, allow_nan=False) + "\n"

@@ -108,15 +108,14 @@ class Table:
         start, count = self._vector(slot, 4)
         return [self.buffer.table(self.buffer.follow(start + 4 * index)) for index in range(count)]
 
-    def raw(self, slot: int) -> bytes:
-        """A vector of bytes."""
-        start, count = self._vector(slot, 1)
-        return self.buffer.slice(start, count)
+    def numbers(self, slot: int, form: str) -> tuple[float, ...]:
+        """A vector of 32-bit numbers: "I" unsigned, "i" signed, "f" float."""
+        start, count = self._vector(slot, 4)
+        return struct.unpack(f"<{count}{form}", self.buffer.slice(start, 4 * count))
 
     def integers(self, slot: int) -> tuple[int, ...]:
         """A vector of unsigned 32-bit numbers."""
-        start, count = self._vector(slot, 4)
-        return struct.unpack(f"<{count}I", self.buffer.slice(start, 4 * count))
+        return tuple(int(value) for value in self.numbers(slot, "I"))
 
     def _vector(self, slot: int, element: int) -> tuple[int, int]:
         """(where the first element stands, how many there are)."""

@@ -7,7 +7,6 @@ with the compiler's own log (toolkit 2.5.0, file version 6) and agree with the o
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,8 +55,10 @@ class RknnTensor:
     """As in the ONNX graph."""
     native_dims: tuple[int, ...]
     """In the device's own layout, padding included."""
+    minimum: tuple[float, ...]
+    maximum: tuple[float, ...]
     scale: tuple[float, ...]
-    """One, or one a channel; empty where it is not quantised."""
+    """One; empty, like the other three, where it is not quantised, and for weights. NaN and infinity come as they stand."""
     zero_point: tuple[int, ...]
     size: int
     """Bytes with stride."""
@@ -99,7 +100,10 @@ class RknnMetadata:
     """Version of the compiler that wrote it."""
     generator: str
     """What the toolkit noted about the conversion: a Python literal, unread."""
+    source: str
+    """The format of the model that it was converted from: ONNX."""
     custom_string: str
+    """What was put into the toolkit's configuration; rknn_ep's compiler names the bundle's companion here."""
     weight_bytes: int
     internal_bytes: int
     graphs: tuple[RknnGraph, ...]
@@ -113,6 +117,12 @@ class RknnMetadata:
     def dynamic(self) -> bool:
         """Whether it holds more than one set of shapes."""
         return len(self.graphs) > 1
+
+    @property
+    def units(self) -> dict[str, int]:
+        """How many native operators each unit runs, in the first graph."""
+        units = [node.unit for node in self.graphs[0].nodes] if self.graphs else []
+        return {unit: units.count(unit) for unit in sorted(set(units))}
 
 
 def read_metadata(source: Path | str | bytes, origin: str = "") -> RknnMetadata:
@@ -141,6 +151,7 @@ def read_metadata(source: Path | str | bytes, origin: str = "") -> RknnMetadata:
         target=root.text(8),
         compiler=root.text(7),
         generator=root.text(3),
+        source=root.text(9),
         custom_string=root.text(11),
         weight_bytes=memory.integer(0) if memory else 0,
         internal_bytes=memory.integer(1) if memory else 0,
@@ -198,28 +209,20 @@ def _node(table: Table) -> RknnNode:
 
 def _tensor(table: Table) -> RknnTensor:
     dtype, kind = table.integer(0, "<b"), table.integer(2, "<b")
-    scales = table.raw(10)
-    scale = struct.unpack(f"<{len(scales) // 4}f", scales[: len(scales) // 4 * 4])
     return RknnTensor(
         name=table.text(5),
         dtype=_DTYPES.get(dtype, f"type {dtype}"),
         kind=_KINDS.get(kind, f"kind {kind}"),
         dims=table.integers(4),
         native_dims=table.integers(3),
-        scale=tuple(value if math.isfinite(value) else 0.0 for value in scale),
-        zero_point=_zero_points(table.raw(11), len(scale)),
+        minimum=table.numbers(8, "f"),
+        maximum=table.numbers(9, "f"),
+        scale=table.numbers(10, "f"),
+        zero_point=tuple(map(int, table.numbers(11, "i"))),
         size=table.integer(12),
         offset=table.integer(13),
         width_alignment=table.integer(20),
     )
-
-
-def _zero_points(content: bytes, count: int) -> tuple[int, ...]:
-    """As many signed numbers as there are scales; their width follows from the length."""
-    form = {1: "b", 2: "h", 4: "i", 8: "q"}.get(len(content) // count if count else 0)
-    if form is None or len(content) != count * struct.calcsize(f"<{form}"):
-        return ()
-    return struct.unpack(f"<{count}{form}", content)
 
 
 def _summary(content: bytes, position: int) -> dict[str, Any]:
