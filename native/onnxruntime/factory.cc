@@ -56,7 +56,7 @@ class Factory final : public ort::OrtEpFactory {
                                                size_t max_ep_devices, size_t* ep_device_count) noexcept {
     auto& factory = *static_cast<Factory*>(self);
     *ep_device_count = 0;
-    return as_status(factory.api_, [&] {
+    return as_status(factory.api_, ort::ORT_EP_FAIL, [&] {
       if (max_ep_devices == 0) return;
       const ort::OrtHardwareDevice* const device = factory.npu(devices, device_count);
       if (device == nullptr) return;
@@ -70,7 +70,7 @@ class Factory final : public ort::OrtEpFactory {
                                    const ort::OrtLogger* logger, ort::OrtEp** ep) noexcept {
     auto& factory = *static_cast<Factory*>(self);
     *ep = nullptr;
-    return as_status(factory.api_, [&] {
+    return as_status(factory.api_, ort::ORT_EP_FAIL, [&] {
       *ep = std::make_unique<Provider>(factory.api_, factory.ort_version_, factory.minor_version_,
                                        SessionSettings::read(factory.api_, *options), logger)
                 .release();
@@ -86,7 +86,7 @@ class Factory final : public ort::OrtEpFactory {
                                   const char* info, ort::OrtCompiledModelCompatibility* verdict) noexcept {
     auto& factory = *static_cast<Factory*>(self);
     *verdict = ort::OrtCompiledModelCompatibility_EP_NOT_APPLICABLE;
-    return as_status(factory.api_, [&] {
+    return as_status(factory.api_, ort::ORT_EP_FAIL, [&] {
       const std::string text = std::string(";") + (info == nullptr ? "" : info) + ";";
       if (text.find(";rknn_ep=") == std::string::npos) return;
       *verdict = text.find(";format=1;") != std::string::npos ? ort::OrtCompiledModelCompatibility_EP_SUPPORTED_OPTIMAL
@@ -134,7 +134,7 @@ RKNN_EP_EXPORT rknn_ep::ort::OrtStatus* CreateEpFactories(const char*, const rkn
                                    "rknn_ep needs ONNX Runtime 1.23 or later: pip install 'onnxruntime>=1.23'");
   }
   *factory_count = 0;
-  return rknn_ep::as_status(*api, [&] {
+  return rknn_ep::as_status(*api, rknn_ep::ort::ORT_EP_FAIL, [&] {
     if (max_factories == 0) throw rknn_ep::Failure("ONNX Runtime leaves no room for a provider factory");
     factories[0] =
         std::make_unique<rknn_ep::Factory>(*api, base->GetVersionString(), rknn_ep::ort::running_minor_version(*base))

@@ -72,7 +72,7 @@ void PartitionKernel::release_state(ort::OrtNodeComputeInfo*, void*) noexcept {}
 ort::OrtStatus* PartitionKernel::compute(ort::OrtNodeComputeInfo* self, void*,
                                          ort::OrtKernelContext* context) noexcept {
   auto& kernel = *static_cast<PartitionKernel*>(self);
-  return as_status(kernel.reader_.api(), [&] { kernel.run(*context); });
+  return as_status(kernel.reader_.api(), ort::ORT_FAIL, [&] { kernel.run(*context); });
 }
 
 void PartitionKernel::run(ort::OrtKernelContext& context) {

@@ -29,14 +29,14 @@ const char* Provider::get_name(const ort::OrtEp*) noexcept { return kProviderNam
 ort::OrtStatus* Provider::get_capability(ort::OrtEp* self, const ort::OrtGraph* graph,
                                          ort::OrtEpGraphSupportInfo* support) noexcept {
   auto& provider = *static_cast<Provider*>(self);
-  return as_status(provider.api_, [&] { provider.claim(*graph, *support); });
+  return as_status(provider.api_, ort::ORT_EP_FAIL, [&] { provider.claim(*graph, *support); });
 }
 
 ort::OrtStatus* Provider::compile(ort::OrtEp* self, const ort::OrtGraph** graphs, const ort::OrtNode** fused_nodes,
                                   size_t count, ort::OrtNodeComputeInfo** compute_infos,
                                   ort::OrtNode** context_nodes) noexcept {
   auto& provider = *static_cast<Provider*>(self);
-  return as_status(provider.api_, [&] {
+  return as_status(provider.api_, ort::ORT_EP_FAIL, [&] {
     if (!provider.failure_.empty()) throw Failure(provider.failure_);
     std::vector<std::unique_ptr<PartitionKernel>> kernels;
     for (size_t index = 0; index < count; ++index) {
@@ -130,7 +130,6 @@ void Provider::claim_planned(const ort::OrtGraph& graph, const std::vector<const
 void Provider::poison(const std::string& reason, const std::vector<const ort::OrtNode*>& nodes,
                       ort::OrtEpGraphSupportInfo& support) {
   failure_ = reason;
-  log_.error(reason);
   if (!claims_.empty()) return;  // something is claimed already: Compile will be called
   for (const ort::OrtNode* node : nodes) {
     if (!reader_.assigned_to(*node).empty() || !reader_.subgraphs(*node).empty()) continue;

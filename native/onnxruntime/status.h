@@ -17,11 +17,12 @@ inline void check(const ort::OrtApi& api, ort::OrtStatus* status) {
   throw Failure(text);
 }
 
-// Runs `body` where ONNX Runtime called us: whatever it throws becomes a status.
+// Runs `body` where ONNX Runtime called us: whatever it throws becomes a status of kind `code`.
+// ORT_EP_FAIL from an inference would make Python's InferenceSession go on with the CPU alone: never a silent fallback.
 template <typename Body>
-ort::OrtStatus* as_status(const ort::OrtApi& api, Body&& body) noexcept {
+ort::OrtStatus* as_status(const ort::OrtApi& api, ort::OrtErrorCode code, Body&& body) noexcept {
   if (guarded(std::forward<Body>(body)) == 0) return nullptr;
-  return api.CreateStatus(ort::ORT_EP_FAIL, last_error().c_str());
+  return api.CreateStatus(code, last_error().c_str());
 }
 
 // The lists that ONNX Runtime hands out in two calls, a count and a fill.

@@ -1,0 +1,193 @@
+"""Sessions: registration, devices, what the provider computes, and how options and messages travel."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+import rknn_ep
+from rknn_ep.api import EP_NAME
+from rknn_ep.options import _PARSERS
+from rknn_ep_onnxruntime import native
+from tests.onnxruntime.harness import (
+    SHAPE,
+    bundle_of,
+    make_model,
+    mul_and_sin,
+    mul_bundle,
+    on_npu,
+    open_session,
+    random,
+    run_python,
+)
+
+
+def test_registering_twice_gives_one_device():
+    rknn_ep.register()
+    rknn_ep.register()
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == EP_NAME]
+    assert len(devices) == 1
+    assert devices[0].device.type == ort.OrtHardwareDeviceType.NPU
+    assert devices[0].device.vendor_id == 0x1D87
+    assert devices[0].ep_vendor == "Rockchip"
+
+
+def test_provider_is_listed_by_name():
+    assert EP_NAME in ort.get_available_providers()
+
+
+def test_claimed_node_runs_on_the_simulator(planner, tmp_path):
+    planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
+    session = open_session(mul_and_sin())
+    assert on_npu(session) == ["Mul"]
+    x = random()
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], np.sin(3 * x), rtol=0, atol=2**-22)
+
+
+def test_session_by_device_receives_its_options(planner, tmp_path):
+    planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
+    settings = ort.SessionOptions()
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == EP_NAME]
+    settings.add_provider_for_devices(devices, {"target": "rk3588", "mean": "1,2,3"})
+    session = ort.InferenceSession(mul_and_sin().SerializeToString(), settings)
+    assert on_npu(session) == ["Mul"]
+    assert {"target=rk3588", "mean=1,2,3"} <= set(planner.options[0].splitlines())
+
+
+def test_planner_hears_of_the_session(planner, tmp_path):
+    path = tmp_path / "model with space.onnx"
+    path.write_bytes(mul_and_sin().SerializeToString())
+    open_session(path, config={"session.disable_cpu_ep_fallback": "0"})
+    lines = dict(line.split("=", 1) for line in planner.options[0].splitlines())
+    assert lines["ort.version"] == ort.__version__
+    assert lines["ort.model_path"] == str(path)
+    assert lines["ort.context_enable"] == "0"
+    assert lines["ort.disable_cpu_fallback"] == "0"
+
+
+def test_option_values_keep_line_breaks_and_percent_signs(planner):
+    from rknn_ep_onnxruntime.planner import _parse
+
+    open_session(mul_and_sin(), {"report": "100%\nreport=x"})
+    assert _parse(planner.options[0])["report"] == "100%\nreport=x"
+
+
+def test_native_option_names_are_those_of_python():
+    names = native.library().rknn_ep_option_names().decode().split("\n")
+    assert sorted(names) == sorted([*_PARSERS, "input_shapes"])
+
+
+def test_library_and_package_have_one_version():
+    assert native.library().rknn_ep_version().decode() == rknn_ep.__version__
+
+
+def test_several_inputs_and_outputs_are_bound_by_name(planner, tmp_path):
+    """ONNX Runtime orders a fused node's inputs and outputs as it likes; the bundle has its own order."""
+    inside = make_model(
+        [helper.make_node("Sub", ["b", "a"], ["d"]), helper.make_node("Add", ["a", "b"], ["s"])],
+        {"b": SHAPE, "a": SHAPE},
+        {"s": SHAPE, "d": SHAPE},
+    )
+    outside = make_model(
+        [helper.make_node("Add", ["a", "b"], ["s"]), helper.make_node("Sub", ["b", "a"], ["d"])],
+        {"a": SHAPE, "b": SHAPE},
+        {"d": SHAPE, "s": SHAPE},
+    )
+    planner.partitions = [(("Add", "Sub"), bundle_of(tmp_path, inside))]
+    session = open_session(outside)
+    assert on_npu(session) == ["Add", "Sub"]
+    a, b = random(seed=1), random(seed=2)
+    results = dict(zip(("d", "s"), session.run(["d", "s"], {"a": a, "b": b}), strict=True))
+    np.testing.assert_array_equal(results["d"], b - a)
+    np.testing.assert_array_equal(results["s"], a + b)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT16, TensorProto.FLOAT])
+def test_every_border_type_goes_in_and_out(planner, tmp_path, kind):
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Concat", ["x", "x"], ["y"], axis=1)], "g", [value("x", kind, [2, 3])], [value("y", kind, [2, 6])]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    planner.partitions = [(("Concat",), bundle_of(tmp_path, model))]
+    session = open_session(model)
+    assert on_npu(session) == ["Concat"]
+    x = np.arange(6).reshape(2, 3).astype(helper.tensor_dtype_to_np_dtype(kind))
+    np.testing.assert_array_equal(session.run(None, {"x": x})[0], np.concatenate([x, x], axis=1))
+
+
+def test_iobinding_uses_the_callers_arrays(planner, tmp_path):
+    planner.partitions = [(("Mul", "Sin"), _whole(tmp_path))]
+    session = open_session(mul_and_sin())
+    x, out = random(), np.empty(SHAPE, np.float32)
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", x)
+    binding.bind_output("z", "cpu", 0, np.float32, SHAPE, out.ctypes.data)
+    session.run_with_iobinding(binding)
+    np.testing.assert_allclose(out, np.sin(3 * x), rtol=0, atol=2**-22)
+
+
+def test_many_threads_run_one_session(planner, tmp_path):
+    planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
+    session = open_session(mul_and_sin(), {"contexts": "2"})
+
+    def run(seed: int) -> bool:
+        x = random(seed=seed)
+        return bool(np.allclose(session.run(None, {"x": x})[0], np.sin(3 * x), rtol=0, atol=2**-22))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(run, range(400)))
+
+
+def test_many_sessions_are_created_and_run_at_once(planner, tmp_path):
+    planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
+
+    def run(seed: int) -> bool:
+        session, x = open_session(mul_and_sin()), random(seed=seed)
+        return bool(np.allclose(session.run(None, {"x": x})[0], np.sin(3 * x), rtol=0, atol=2**-22))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(run, range(24)))
+
+
+def test_bodies_of_if_stay_with_onnxruntime(planner, tmp_path):
+    planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
+    body = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["y"])], "body", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, SHAPE)]
+    )
+    model = make_model(
+        [helper.make_node("If", ["c"], ["z"], then_branch=body, else_branch=body)],
+        {"x": SHAPE, "w": [1]},
+        {"z": SHAPE},
+    )
+    model.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    session = open_session(model)
+    assert on_npu(session) == []
+    assert len(planner.models) == 1
+    x = random()
+    result = session.run(None, {"x": x, "w": np.float32([3]), "c": np.array(True)})[0]
+    np.testing.assert_array_equal(result, 3 * x)
+
+
+def test_messages_of_the_planner_reach_the_log_of_onnxruntime(tmp_path):
+    script = """
+import onnx, rknn_ep
+from tests.onnxruntime.harness import HandPlanner, mul_and_sin, open_session
+from rknn_ep_onnxruntime import native
+rknn_ep.register()
+made = HandPlanner(act=lambda plan, model: native.library().rknn_ep_plan_log(plan, 2, b"planning was here"))
+callback = native.PlanFunction(made.answer)
+native.library().rknn_ep_set_planner(callback)
+open_session(mul_and_sin())
+"""
+    done = run_python(script)
+    assert done.returncode == 0, done.stderr
+    assert "[W:onnxruntime:" in done.stderr
+    assert "planning was here" in done.stderr
+
+
+def _whole(folder):
+    return bundle_of(folder, mul_and_sin())
