@@ -15,8 +15,6 @@ from rknn_ep.errors import ModelError
 from rknn_ep.graph.external import check_external
 from rknn_ep.graph.tensor_size import stored_bytes
 
-OLDEST_OPSET = 7
-"""ONNX Runtime, too, promises nothing below."""
 
 
 def check_model(model: onnx.ModelProto, label: str, folder: Path | None, maximum_bytes: int) -> None:
@@ -71,11 +69,8 @@ def _check_versions(model: onnx.ModelProto, label: str) -> None:
                 f"{label} uses opset {item.version}; the installed onnx {onnx.__version__} knows up to {newest}",
                 remedy="Upgrade the onnx package or export the model with an older opset, for example 17.",
             )
-        if item.version < OLDEST_OPSET:
-            raise ModelError(
-                f"{label} uses opset {item.version}; the oldest that is supported is {OLDEST_OPSET}",
-                remedy="Export the model again with opset 17, or convert it with onnx.version_converter.",
-            )
+        if item.version < 1:
+            raise ModelError(f"{label} uses opset {item.version}, which never was", remedy="The file is damaged; export it again.")
 
 
 def _check_names(graph: onnx.GraphProto, label: str, outside: set[str]) -> None:

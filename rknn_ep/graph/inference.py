@@ -9,8 +9,9 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
+from rknn_ep.graph.constant_node import tensor_of
 from rknn_ep.graph.provenance import bodies_of
-from rknn_ep.graph.values import is_constant
+from rknn_ep.graph.values import is_constant, is_onnx
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class NodeInference:
     def infer(self, node: ir.Node) -> bool:
         """Write what is found into the node's outputs; False when there is nothing to ask or the answer is an error."""
         self.failure = ""
+        if is_onnx(node, "If"):
+            return self._infer_if(node)
         schema = schema_of(node.op_type, node.domain, self.opsets.get(node.domain, 0))
         if schema is None or bodies_of(node):
             return False
@@ -66,6 +69,21 @@ class NodeInference:
                 _write(value, answer[index])
         return True
 
+    def _infer_if(self, node: ir.Node) -> bool:
+        """What both branches agree on. Loop and Scan keep what the model declares."""
+        branches = bodies_of(node)
+        for branch in branches:
+            for inner in branch:
+                self.infer(inner)
+        self.failure = ""
+        for value, results in zip(node.outputs, zip(*(branch.outputs for branch in branches), strict=True), strict=True):
+            first = results[0]
+            if all(one.type == first.type for one in results) and first.type is not None:
+                value.type = first.type
+            if all(one.shape is not None and one.shape == first.shape for one in results):
+                value.shape = merged(first.shape, value.shape)
+        return True
+
     def _ask(
         self, schema: Any, proto: onnx.NodeProto, types: list[tuple[Any, ...]], data: list[onnx.TensorProto | None]
     ) -> dict[int, onnx.TypeProto] | str:
@@ -76,7 +94,7 @@ class NodeInference:
         except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, KeyError) as error:
             log.debug("shape inference of %s failed: %s", proto.op_type, error)
             return str(error).strip() or type(error).__name__
-        return {int(name[1:]): one for name, one in found.items() if one.WhichOneof("value")}
+        return {int(name[1:]): one for name, one in found.items() if name and one.WhichOneof("value")}
 
 
 def merged(found: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | None:
@@ -98,8 +116,11 @@ def schema_of(op_type: str, domain: str, opset: int) -> Any:
 
 
 def _shown(value: ir.Value) -> onnx.TensorProto | None:
-    tensor = value.const_value
-    if tensor is None or tensor.dtype == ir.DataType.STRING or not is_constant(value):
+    maker = value.producer()
+    tensor = value.const_value if is_constant(value) else None
+    if maker is not None and is_onnx(maker, "Constant"):
+        tensor = tensor_of(maker)
+    if tensor is None or tensor.dtype == ir.DataType.STRING:
         return None
     if tensor.size > (_FEW_NUMBERS if tensor.dtype.is_integer() else _FEW_FLOATS):
         return None

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import onnx_ir as ir
 
-from rknn_ep.errors import RknnEpError
 from rknn_ep.graph.origins import trace
 from rknn_ep.graph.passes.convert_opset import ConvertOpset
 from rknn_ep.graph.passes.fold_affine import FoldAffine
@@ -59,7 +58,7 @@ def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimen
         RemoveUnused(provenance, work),
     ]
     for one in passes:
-        _run(one, work)
+        one(work)
     return _view(work, model, provenance)
 
 
@@ -73,15 +72,6 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _run(one: ir.passes.PassBase, model: ir.Model) -> None:
-    try:
-        one(model)
-    except ir.passes.InvariantError as error:
-        if isinstance(error.__cause__, RknnEpError):
-            raise error.__cause__ from None
-        raise
 
 
 def _view(work: ir.Model, original: ir.Model, provenance: Provenance) -> View:

@@ -361,6 +361,11 @@ def refused(node: ir.Node, source: int, target: int) -> bool:  # noqa: PLR0911 -
             return crosses(source, target, 10) == 1 and len(node.outputs) > 1
         case "Softmax" | "LogSoftmax" | "Hardmax":
             return crosses(source, target, 13) == 1
+        case "Scan":
+            return crosses(source, target, 9) == 1
+        case "Mod":
+            x = node.inputs[0]
+            return crosses(source, target, 28) == -1 and not attributes.get("fmod", 0) and _float_like(x).kind not in "iu"
         case "GridSample":
             return crosses(source, target, 20) == -1
         case "GroupNormalization":

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from rknn_ep.errors import ModelError
 from rknn_ep.graph.inference import NodeInference, schema_of
 from rknn_ep.graph.opset_adapters import ADAPTERS, Step, refused
 from rknn_ep.graph.passes.base import GraphPass, demand, done
@@ -22,6 +23,10 @@ PREFERRED = (17, 19)
 """The vendor toolkit reads opsets 10 to 19; 17 is the first with LayerNormalization."""
 
 
+OLDEST_READ = 7
+"""Broadcasting and inference mode were something else before; ONNX Runtime, too, promises nothing below."""
+
+
 class ConvertOpset(GraphPass):
     """Rewrite nodes for opset 17, else 19, else the lowest later one that can say what the model says.
 
@@ -29,6 +34,9 @@ class ConvertOpset(GraphPass):
     renames nodes. Most operators mean the same in both opsets anyway: that is read off the schemas, and only the
     operators whose meaning changed have an adapter. Bodies of control flow are not rewritten; a body with an operator
     that would need it keeps the whole model at its opset. So does any node that no opset up to the model's own can hold.
+
+    Raises:
+        ModelError: the model is older than opset 7 and uses operators that were redefined since.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -46,6 +54,11 @@ class ConvertOpset(GraphPass):
             for node, steps in rewrites:
                 self._apply(model.graph, node, steps, inference)
             return done(model, True)
+        if 0 < source < OLDEST_READ:
+            raise ModelError(
+                f"the model uses opset {source}, and some of its operators meant something else before opset {OLDEST_READ}",
+                remedy="Export the model again with opset 17, or convert it with onnx.version_converter.",
+            )
         if source not in PREFERRED:
             log.info("the model stays at opset %d", source)
         return done(model, False)
@@ -99,6 +112,12 @@ def _hand_over(new: ir.Node, old: ir.Node) -> None:
     take_over(*last)
 
 
+def _unchanged_since(op_type: str, source: int) -> bool:
+    """Whether an operator of the first opsets is one of those that opset 7 did not redefine."""
+    old, new = schema_of(op_type, "", source), schema_of(op_type, "", OLDEST_READ)
+    return old is not None and new is not None and old.since_version == new.since_version
+
+
 def _candidates(source: int) -> list[int]:
     if source in PREFERRED or source == 0:
         return []
@@ -116,6 +135,8 @@ def _plan(nodes: list[ir.Node], source: int, target: int) -> list[tuple[ir.Node,
                 return None
         if node.domain != "":
             continue
+        if source < OLDEST_READ and not _unchanged_since(node.op_type, source):
+            return None
         adapter = ADAPTERS.get(node.op_type)
         steps = adapter(node, source, target) if adapter is not None else None
         if steps:

@@ -77,8 +77,10 @@ def _match(root: ir.Node) -> _Form | None:
     if axis is None or square is None:
         return None
     difference = _squared(square)
-    mean = producer(difference.inputs[1]) if difference is not None else None
-    if difference is None or mean is None or not is_onnx(difference, "Sub") or _mean_axis(mean) != axis:
+    if difference is None or not is_onnx(difference, "Sub"):
+        return None
+    mean = producer(difference.inputs[1])
+    if mean is None or _mean_axis(mean) != axis:
         return None
     source = difference.inputs[0]
     if source is None or mean.inputs[0] is not source:
