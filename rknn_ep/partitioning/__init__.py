@@ -1,0 +1,1 @@
+"""Which nodes go to the NPU: verdicts from capability tables, partitions, the report. Policy: docs/capability.md."""

@@ -1,0 +1,211 @@
+"""A verdict for every node: on the NPU, on the vendor runtime's CPU side, or refused with the reason.
+
+    verdicts = judge(view, target, "int8", rules=plugins().capabilities())
+
+Rules are asked by falling priority; the first that answers decides. `table_rule()` is the shipped one: it names the
+probed case that a node is an instance of (`rules/`), holds the node's figures against the limits of the native
+operator, and reads what becomes of the case on the target's table (`tables/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rknn_ep.partitioning.rules import RULES, Case, Refuse
+from rknn_ep.partitioning.tables_reader import Finding, Table, load_table
+from rknn_ep.records import Capability, NodeFacts, Outcome, Target, TensorFacts, Verdict
+
+if TYPE_CHECKING:
+    from rknn_ep.graph import View
+
+OPSETS = (10, 19)
+"""The compiler imports these versions of the ONNX operator set (measured: "Unsupport onnx opset 20, need <= 19")."""
+
+COMPILER = "what RKNN-Toolkit2 2.5.0 builds (docs/capability.md)"
+
+CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+HOST_ONLY = {
+    "Shape": "a shape is known before the model runs",
+    "Size": "a shape is known before the model runs",
+    "NonZero": "how much comes out depends on the data",
+    "Unique": "how much comes out depends on the data",
+    "Compress": "how much comes out depends on the data",
+    "NonMaxSuppression": "how much comes out depends on the data",
+    "Bernoulli": "random numbers",
+    "Multinomial": "random numbers",
+    "RandomNormal": "random numbers",
+    "RandomNormalLike": "random numbers",
+    "RandomUniform": "random numbers",
+    "RandomUniformLike": "random numbers",
+}
+"""Operators that the compiler refuses, or that cannot be compared with the host's result."""
+
+FLOAT16_INSIDE = "stays in float16 inside the quantised partition"
+"""How the detail of a verdict begins when the node should not be quantised."""
+
+
+def judge(
+    view: View,
+    target: Target,
+    precision: str,
+    *,
+    rules: Sequence[Capability] | None = None,
+    exclude_nodes: Collection[str] = frozenset(),
+    exclude_ops: Collection[str] = frozenset(),
+) -> tuple[Verdict, ...]:
+    """One verdict for each node of the view, in its order.
+
+    Args:
+        view: the normalised graph.
+        target: the SoC.
+        precision: int8, int16 or fp16.
+        rules: what to ask, the first at the front; None asks the shipped table alone.
+        exclude_nodes: names of nodes (or of their first outputs) that the user keeps off the NPU.
+        exclude_ops: operators that the user keeps off the NPU.
+    """
+    asked = [table_rule()] if rules is None else list(rules)
+    off = Excluded(frozenset(exclude_nodes), frozenset(exclude_ops))
+    return tuple(off.judge(node.facts) or _judge(node.facts, target, precision, asked) for node in view.nodes)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """What the user keeps off the NPU."""
+
+    nodes: frozenset[str]
+    ops: frozenset[str]
+
+    def judge(self, node: NodeFacts) -> Verdict | None:
+        """A refusal for an excluded node."""
+        if node.op_type in self.ops:
+            return Verdict(Outcome.REFUSED, "excluded", f"exclude_ops names {node.op_type}", source="options")
+        if self.nodes and (named := self.nodes & {node.name, *(tensor.name for tensor in node.outputs)}):
+            return Verdict(Outcome.REFUSED, "excluded", f"exclude_nodes names '{min(named)}'", source="options")
+        return None
+
+
+def table_rule() -> Capability:
+    """The shipped tables as a rule, priority 0."""
+    return Capability("tables", judge_by_table, description="what RKNN-Toolkit2 does with each operator, and the vendor's limits")
+
+
+def stays_float(verdict: Verdict) -> bool:
+    """Whether a node that the NPU takes should keep float tensors in a quantised partition."""
+    return verdict.detail.startswith(FLOAT16_INSIDE)
+
+
+def judge_by_table(node: NodeFacts, target: Target, precision: str) -> Verdict:
+    """The shipped table's verdict; it always has one."""
+    if (early := _not_for_an_npu(node)) is not None:
+        return early
+    table = load_table(target.capability_table or target.name)
+    try:
+        case = RULES[node.op_type](node)
+    except Refuse as refusal:
+        return Verdict(
+            Outcome.REFUSED,
+            refusal.reason,
+            refusal.detail,
+            refusal.limit,
+            "the configurations that were probed, docs/capability.md",
+        )
+    if (broken := _broken_limit(case, table)) is not None:
+        return broken
+    return _verdict(case, table, target, precision)
+
+
+def _judge(node: NodeFacts, target: Target, precision: str, rules: Sequence[Capability]) -> Verdict:
+    for rule in rules:
+        if rule.op_types and node.op_type not in rule.op_types:
+            continue
+        verdict = rule.judge(node, target, precision)
+        if verdict is not None:
+            return verdict
+    return Verdict(Outcome.REFUSED, "operator", f"no rule knows {node.op_type}")
+
+
+def _not_for_an_npu(node: NodeFacts) -> Verdict | None:
+    """Refusals that need no table: the operator cannot be meant, or its tensors are not fixed before the model runs."""
+    if node.domain not in ("", "ai.onnx"):
+        return _refused("domain", f"{node.op_type} is of the domain '{node.domain}'", "operators of ONNX itself")
+    if node.op_type in CONTROL_FLOW:
+        return _refused("control-flow", f"{node.op_type} chooses at run time what is computed")
+    if not OPSETS[0] <= node.opset <= OPSETS[1]:
+        return _refused("opset", f"the model is of opset {node.opset}", f"opset in [{OPSETS[0]}, {OPSETS[1]}]")
+    if why := HOST_ONLY.get(node.op_type):
+        return _refused("operator", why)
+    if node.op_type not in RULES:
+        return _refused("operator", f"{node.op_type} was not probed")
+    return next((found for tensor in (*node.inputs, *node.outputs) if (found := _not_fixed(tensor)) is not None), None)
+
+
+def _not_fixed(tensor: TensorFacts | None) -> Verdict | None:
+    if tensor is None or not tensor.name:
+        return None
+    if tensor.shape is None:
+        return _refused("shape", f"the shape of '{tensor.name}' is not static", "static shapes")
+    if tensor.constant is not None:
+        return None
+    if 0 in tensor.shape:
+        return _refused("shape", f"'{tensor.name}' is empty", "at least one element")
+    return None if tensor.shape else _refused("rank", f"'{tensor.name}' is a scalar", "rank 1 or more")
+
+
+def _refused(reason: str, detail: str, limit: str = "") -> Verdict:
+    return Verdict(Outcome.REFUSED, reason, detail, limit, COMPILER)
+
+
+def _broken_limit(case: Case, table: Table) -> Verdict | None:
+    limits = table.limits.get(case.native, {})
+    for quantity, figures in case.figures.items():
+        limit = limits.get(quantity)
+        if limit is None:
+            continue
+        for figure in figures:
+            if not limit.holds(figure):
+                outcome = Outcome.REFUSED if case.heavy else Outcome.NATIVE_CPU
+                return Verdict(outcome, "limit", f"{quantity} is {figure}", limit.words(quantity), limit.source)
+    return None
+
+
+def _verdict(case: Case, table: Table, target: Target, precision: str) -> Verdict:
+    """Read the case's column. What cannot be quantised, or was not measured so, stays in float16 where the SoC has it."""
+    findings = table.cases[case.name]
+    in_float = findings["fp16"]
+    if precision == "fp16":
+        return _from_finding(case, in_float, "")
+    quantised = findings["int8"]
+    note = "int16 is taken to go as int8 does" if precision == "int16" else ""
+    if quantised.unit in ("npu", "mixed"):
+        return _from_finding(case, quantised, note)
+    if "fp16" in target.precisions and (in_float.unit in ("npu", "mixed") or quantised.unit != "cpu"):
+        return _from_finding(case, in_float, f"{FLOAT16_INSIDE}: {_why_float(quantised)}")
+    if quantised.unit == "unmeasured":
+        return Verdict(
+            Outcome.REFUSED, "precision", f"{quantised.why}; {target.name} has no float16", precision, quantised.source
+        )
+    return _from_finding(case, quantised, note)
+
+
+def _why_float(quantised: Finding) -> str:
+    if quantised.unit == "cpu":
+        return "quantised it would go to the CPU side"
+    return quantised.why or "it is not built quantised"
+
+
+def _from_finding(case: Case, finding: Finding, note: str) -> Verdict:
+    detail = "; ".join(part for part in (note, case.note, finding.why) if part)
+    if finding.unit == "npu":
+        return Verdict(Outcome.NPU, "", detail, source=finding.source)
+    if finding.unit == "mixed":
+        detail = "; ".join(part for part in (detail, "the CPU side moves its data") if part)
+        return Verdict(Outcome.NPU, "", detail, source=finding.source)
+    if finding.unit == "cpu":
+        detail = "; ".join(
+            part for part in (detail, f"the vendor runs {', '.join(finding.native) or 'it'} on its CPU side") if part
+        )
+        return Verdict(Outcome.NATIVE_CPU, "operator", detail, source=finding.source)
+    reason = "precision" if finding.unit == "unmeasured" else "operator"
+    return Verdict(Outcome.REFUSED, reason, detail or "the compiler refuses it", "", finding.source)

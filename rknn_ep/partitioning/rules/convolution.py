@@ -1,0 +1,60 @@
+"""Conv and ConvTranspose."""
+
+from __future__ import annotations
+
+from rknn_ep.partitioning.rules.common import Case, Refuse, Rule, data, float_types, integer, integers, ranked, shape, text
+from rknn_ep.partitioning.rules.windows import Window, window
+from rknn_ep.records import NodeFacts
+
+
+def conv(node: NodeFacts) -> Case:
+    """One to three spatial dimensions; grouped, depthwise, dilated, strided; weight and bias may be computed."""
+    float_types(node)
+    rank = ranked(data(node), 3, 4, 5)
+    weight = shape(data(node, 1))
+    spatial = window(node, weight[2:])
+    group = integer(node, "group", 1)
+    depthwise = group > 1 and weight[1] == 1 and weight[0] == group
+    native = "DepthwiseConv" if depthwise else "Conv"
+    if rank == 5 and group != 1:
+        raise Refuse("attribute", f"group is {group} in three dimensions", "group = 1 in three dimensions")
+    if rank != 4:
+        return _case(
+            "Conv3d" if rank == 5 else "Conv1d_dw" if depthwise else "Conv1d_group4" if group > 1 else "Conv1d", native, spatial
+        )
+    if data(node, 1).constant is None:
+        return _case("Conv_dynW_dw" if depthwise else "Conv_dynW", native, spatial)
+    if group > 1:
+        return _case("Conv_dw" if depthwise else "Conv_group4", native, spatial)
+    return _case("Conv_1x1" if set(weight[2:]) == {1} else "Conv", native, spatial)
+
+
+def conv_transpose(node: NodeFacts) -> Case:
+    """One or two dimensions with explicit pads; the compiler fails on auto_pad."""
+    float_types(node)
+    rank = ranked(data(node), 3, 4)
+    weight = shape(data(node, 1))
+    group = integer(node, "group", 1)
+    if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID") or "output_shape" in node.attributes:
+        return Case("ConvTranspose_same")
+    spatial = window(node, weight[2:])
+    if rank == 3:
+        if group != 1:
+            raise Refuse("attribute", f"group is {group} in one dimension", "group = 1 in one dimension")
+        return _case("ConvTranspose1d", "ConvTranspose", spatial)
+    if max(spatial.strides) > 8:
+        return _case("ConvTranspose_s9", "ConvTranspose", spatial)
+    if group > 1:
+        depthwise = weight[1] == 1 and weight[0] == group
+        return _case("ConvTranspose_dw" if depthwise else "ConvTranspose_group4", "ConvTranspose", spatial)
+    if any(integers(node, "output_padding", ())):
+        return _case("ConvTranspose_outpad", "ConvTranspose", spatial)
+    return _case("ConvTranspose_dyn" if data(node, 1).constant is None else "ConvTranspose", "ConvTranspose", spatial)
+
+
+def _case(name: str, native: str, spatial: Window) -> Case:
+    figures = {"kernel": spatial.kernel, "stride": spatial.strides, "pad": spatial.pads, "dilation": spatial.dilations}
+    return Case(name, native, figures, heavy=True)
+
+
+RULES: dict[str, Rule] = {"Conv": conv, "ConvTranspose": conv_transpose}

@@ -1,0 +1,197 @@
+"""Operators that work element by element: activations, arithmetic, comparisons, selection, conversion.
+
+Where all tensors have one shape the rank does not matter, because the compiler reshapes to four dimensions (probe
+cases Relu_1d to Relu_5d, Add_1d to Mul_5d). Broadcasting is probed up to rank 5.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from rknn_ep.partitioning.rules.common import (
+    FLOATS,
+    MAX_RANK,
+    UP_TO_FIVE,
+    Case,
+    Refuse,
+    Rule,
+    data,
+    fixed,
+    float_types,
+    given,
+    integer,
+    ranked,
+    shape,
+    typed,
+)
+from rknn_ep.records import NodeFacts
+
+UNARY = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "Ceil",
+    "Celu",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Log",
+    "Neg",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+]
+ARITHMETIC = ["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Mean", "Sum", "Mod"]
+COMPARISONS = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
+
+
+def unary(node: NodeFacts) -> Case:
+    """One float tensor in, one of the same shape out."""
+    float_types(node)
+    return Case(node.op_type)
+
+
+def clip(node: NodeFacts) -> Case:
+    """Bounds are constant."""
+    float_types(node)
+    fixed(node, 1, 2)
+    return Case("Clip")
+
+
+def mish(node: NodeFacts) -> Case:
+    """As an operator it is computed on the CPU side; written out, the compiler fuses it on the NPU."""
+    float_types(node)
+    return Case("p_mish", note="handed to the compiler as Softplus, Tanh, Mul")
+
+
+def identity(node: NodeFacts) -> Case:
+    """Identity, and Dropout as inference sees it."""
+    typed(data(node), FLOATS)
+    for output in node.outputs[1:]:
+        if output.name:
+            raise Refuse("attribute", f"output '{output.name}' is used", "only the first output")
+    if (training := given(node, 2)) is not None and (training.constant is None or bool(training.constant.any())):
+        raise Refuse("attribute", "training_mode is not false", "training_mode = 0")
+    return Case(node.op_type)
+
+
+def arithmetic(node: NodeFacts) -> Case:
+    """Two or more tensors, broadcast against each other; a constant operand may change the case."""
+    float_types(node)
+    _broadcastable(node)
+    if node.op_type == "Pow":
+        return Case(_power(node))
+    operands = [tensor for tensor in node.inputs if tensor is not None]
+    constant_last = len(operands) == 2 and operands[1].constant is not None
+    any_constant = any(tensor.constant is not None for tensor in operands)
+    if node.op_type == "Div":
+        return Case("Div_const" if constant_last else "Div_const_first" if any_constant else "Div")
+    if node.op_type in ("Max", "Min"):
+        return Case(f"{node.op_type}_const" if any_constant else node.op_type)
+    if node.op_type == "Mod":
+        if integer(node, "fmod", 0) != 1:
+            raise Refuse("attribute", "fmod is 0", "fmod = 1")
+        return Case("Mod")
+    if node.op_type in ("Add", "Mul") and any_constant:
+        return Case("Add_const_ch" if node.op_type == "Add" else "Mul_const_scalar")
+    return Case(node.op_type)
+
+
+def comparison(node: NodeFacts) -> Case:
+    """Floats in, booleans out."""
+    float_types(node, outputs=("BOOL",))
+    _broadcastable(node)
+    return Case(node.op_type)
+
+
+def logic(node: NodeFacts) -> Case:
+    """Booleans in and out."""
+    for tensor in (*node.inputs, *node.outputs):
+        if tensor is not None:
+            typed(tensor, ("BOOL",))
+    _broadcastable(node)
+    return Case("Not_b" if node.op_type == "Not" else node.op_type)
+
+
+def test_number(node: NodeFacts) -> Case:
+    """IsNaN and IsInf."""
+    float_types(node, outputs=("BOOL",))
+    return Case(node.op_type)
+
+
+def where(node: NodeFacts) -> Case:
+    """A boolean choice between two float tensors."""
+    typed(data(node, 0), ("BOOL",))
+    for index in (1, 2):
+        typed(data(node, index), FLOATS)
+    _broadcastable(node)
+    return Case("Where")
+
+
+def prelu(node: NodeFacts) -> Case:
+    """The slope is constant."""
+    float_types(node)
+    fixed(node, 1)
+    ranked(data(node), *UP_TO_FIVE)
+    return Case("PRelu")
+
+
+def cast(node: NodeFacts) -> Case:
+    """Between float, boolean and int32."""
+    types = (*FLOATS, "BOOL", "INT32")
+    typed(data(node), types)
+    typed(node.outputs[0], types)
+    target = node.outputs[0].dtype
+    return Case("Cast_bool" if target == "BOOL" else "Cast_i32" if target == "INT32" else "Cast_f16")
+
+
+def _power(node: NodeFacts) -> str:
+    exponent = data(node, 1).constant
+    if exponent is None or exponent.size != 1:
+        return "Pow"
+    return {2.0: "Pow_const2", 0.5: "Pow_half"}.get(float(exponent.reshape(())), "Pow_const3")
+
+
+def _broadcastable(node: NodeFacts) -> None:
+    shapes = {shape(tensor) for tensor in node.inputs if tensor is not None and prod(shape(tensor)) != 1}
+    if len(shapes) > 1:
+        for tensor in node.outputs:
+            if len(shape(tensor)) > MAX_RANK:
+                raise Refuse("rank", f"broadcasts to rank {len(shape(tensor))}", f"broadcasting up to rank {MAX_RANK}")
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(UNARY, unary),
+    **dict.fromkeys(ARITHMETIC, arithmetic),
+    **dict.fromkeys(COMPARISONS, comparison),
+    **dict.fromkeys(("And", "Or", "Xor", "Not"), logic),
+    **dict.fromkeys(("IsNaN", "IsInf"), test_number),
+    **dict.fromkeys(("Identity", "Dropout"), identity),
+    "Clip": clip,
+    "Mish": mish,
+    "Where": where,
+    "PRelu": prelu,
+    "Cast": cast,
+}

@@ -1,0 +1,197 @@
+"""Operators that move data: shape changes, transposition, joining, cutting, gathering, padding.
+
+The compiler folds up to five dimensions into four and back; six were probed for Reshape and Transpose only.
+"""
+
+from __future__ import annotations
+
+from rknn_ep.partitioning.rules.common import (
+    FLOATS,
+    UP_TO_FIVE,
+    Case,
+    Refuse,
+    Rule,
+    axis_of,
+    data,
+    fixed,
+    float_types,
+    given,
+    integer,
+    integers,
+    ranked,
+    shape,
+    text,
+    typed,
+    values,
+)
+from rknn_ep.records import NodeFacts
+
+UP_TO_SIX = tuple(range(1, 7))
+
+
+def reshape(node: NodeFacts) -> Case:
+    """Reshape, Flatten, Squeeze, Unsqueeze: the new shape is static, so whatever described it does not matter."""
+    typed(data(node), FLOATS)
+    rank = max(ranked(data(node), *UP_TO_SIX), ranked(node.outputs[0], *UP_TO_SIX))
+    fixed(node, 1)
+    return Case(node.op_type if rank < 5 else f"Reshape_{'3d5d' if rank == 5 else '6d'}")
+
+
+def transpose(node: NodeFacts) -> Case:
+    """Any permutation; six dimensions go to the CPU side."""
+    float_types(node)
+    rank = ranked(data(node), *UP_TO_SIX)
+    if rank != 4:
+        return Case(f"Transpose_{max(rank, 2)}d")
+    permutation = integers(node, "perm", range(rank)[::-1])
+    names: dict[tuple[int, ...], str] = {
+        (0, 3, 1, 2): "Transpose_0312",
+        (0, 2, 1, 3): "Transpose_0213",
+        (1, 0, 2, 3): "Transpose_1023",
+    }
+    return Case(names.get(tuple(permutation), "Transpose"))
+
+
+def concat(node: NodeFacts) -> Case:
+    """Float tensors along any axis."""
+    float_types(node)
+    rank = ranked(node.outputs[0], *UP_TO_FIVE)
+    if rank != 4:
+        return Case(f"Concat_{rank}d")
+    axis = axis_of(node, rank, 0)
+    if axis != 1:
+        return Case(f"Concat_ax{axis}")
+    even = len({shape(tensor)[axis] for tensor in node.inputs if tensor is not None}) == 1
+    return Case("Concat" if even else "Concat_uneven")
+
+
+def split(node: NodeFacts) -> Case:
+    """Constant sizes."""
+    float_types(node)
+    fixed(node, 1)
+    rank = ranked(data(node), *UP_TO_FIVE)
+    if rank != 4:
+        return Case(f"Split_{rank}d")
+    axis = axis_of(node, rank, 0)
+    return Case("Split" if len({shape(tensor)[axis] for tensor in node.outputs}) == 1 else "Split_uneven")
+
+
+def cut(node: NodeFacts) -> Case:
+    """Slice with constant bounds; a step above 1 is taken by the CPU side."""
+    float_types(node)
+    rank = ranked(data(node), *UP_TO_FIVE)
+    fixed(node, 1, 2, 3, 4)
+    steps = values(node, 4) or [1]
+    if min(steps) < 1:
+        raise Refuse("attribute", f"steps are {steps}", "steps of 1 or more (what the NPU does with others was not checked)")
+    if max(steps) > 1:
+        return Case("Slice_step2")
+    return Case("Slice" if rank == 4 else f"Slice_{rank}d")
+
+
+def gather(node: NodeFacts) -> Case:
+    """Constant indices choose on the NPU; an embedding by computed indices is looked up on the CPU side."""
+    source, indices = data(node, 0), data(node, 1)
+    typed(source, FLOATS)
+    if indices.constant is None:
+        typed(indices, ("INT32", "INT64"))
+        if source.constant is None:
+            raise Refuse("constant", "both the data and the indices are computed at run time", "one of them is constant")
+        return Case("Gather_embed")
+    rank = ranked(source, *UP_TO_FIVE)
+    ranked(node.outputs[0], *UP_TO_FIVE)
+    if rank == 5:
+        return Case("Gather_5d")
+    if indices.constant.ndim == 0:
+        return Case("Gather_scalar")
+    return Case("Gather" if indices.constant.ndim == 1 else "Gather_2d_idx")
+
+
+def indexed(node: NodeFacts) -> Case:
+    """GatherElements, GatherND, ScatterND, ScatterElements with constant indices."""
+    typed(data(node), FLOATS)
+    ranked(data(node), 1, 2, 3, 4)
+    fixed(node, 1)
+    if text(node, "reduction", "none") != "none" or integer(node, "batch_dims", 0):
+        raise Refuse("attribute", "reduction or batch_dims is set", "neither is set")
+    return Case(node.op_type)
+
+
+def spread(node: NodeFacts) -> Case:
+    """Expand and Tile to a static shape."""
+    typed(data(node), FLOATS)
+    fixed(node, 1)
+    rank = ranked(node.outputs[0], 1, 2, 3, 4)
+    if rank == 4:
+        return Case(node.op_type)
+    return Case("Expand_3d" if node.op_type == "Expand" else "Tile_2d")
+
+
+def pad(node: NodeFacts) -> Case:
+    """Constant amounts."""
+    float_types(node)
+    fixed(node, 1, 2, 3)
+    rank = ranked(data(node), 2, 3, 4)
+    if given(node, 3) is not None:
+        raise Refuse("attribute", "axes are given", "pads for every axis")
+    amounts = values(node, 1) if len(node.inputs) > 1 else integers(node, "pads", ())
+    if amounts and min(amounts) < 0:
+        return Case("Pad_neg")
+    mode = text(node, "mode", "constant")
+    if mode == "wrap":
+        raise Refuse("attribute", "mode is wrap", "mode constant, reflect or edge")
+    if mode == "constant":
+        return Case("Pad_const" if rank == 4 else f"Pad_{rank}d")
+    sizes = (1,) * (4 - rank) + shape(data(node))
+    figures = {"channels": (sizes[1],), "height": (sizes[2],), "width": (sizes[3],)}
+    return Case(f"Pad_{mode}", "PadReflect" if mode == "reflect" else "", figures)
+
+
+def blocks(node: NodeFacts) -> Case:
+    """DepthToSpace and SpaceToDepth."""
+    float_types(node)
+    ranked(data(node), 4)
+    return Case("DepthToSpace_CRD" if text(node, "mode", "DCR") == "CRD" else node.op_type)
+
+
+def reverse_sequence(node: NodeFacts) -> Case:
+    """Constant lengths."""
+    typed(data(node), FLOATS)
+    ranked(data(node), 2, 3, 4)
+    fixed(node, 1)
+    return Case("ReverseSequence")
+
+
+def triangle(node: NodeFacts) -> Case:
+    """Trilu with a constant diagonal: computed on the CPU side."""
+    typed(data(node), FLOATS)
+    fixed(node, 1)
+    ranked(data(node), 2, 3, 4)
+    return Case("Trilu")
+
+
+def one_hot(node: NodeFacts) -> Case:
+    """Computed indices, constant depth and values: looked up on the CPU side."""
+    typed(data(node), (*FLOATS, "INT32", "INT64"))
+    typed(node.outputs[0], FLOATS)
+    fixed(node, 1, 2)
+    if given(node, 2) is None:
+        raise Refuse("attribute", "no values are given", "values are given")
+    return Case("OneHot")
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshape),
+    **dict.fromkeys(("GatherElements", "GatherND", "ScatterND", "ScatterElements"), indexed),
+    **dict.fromkeys(("Expand", "Tile"), spread),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), blocks),
+    "Transpose": transpose,
+    "Concat": concat,
+    "Split": split,
+    "Slice": cut,
+    "Gather": gather,
+    "Pad": pad,
+    "ReverseSequence": reverse_sequence,
+    "Trilu": triangle,
+    "OneHot": one_hot,
+}

@@ -1,0 +1,111 @@
+"""Normalisations and what scales along an axis: batch, instance, layer, group, Lp, softmax."""
+
+from __future__ import annotations
+
+from rknn_ep.partitioning.rules.common import (
+    UP_TO_FIVE,
+    Case,
+    Refuse,
+    Rule,
+    axis_of,
+    computed,
+    data,
+    expect,
+    fixed,
+    float_types,
+    one_output,
+    ranked,
+    shape,
+)
+from rknn_ep.records import NodeFacts
+
+
+def batch(node: NodeFacts) -> Case:
+    """Inference mode; a scale and shift by channel. The compiler dies when they are computed."""
+    float_types(node)
+    one_output(node)
+    expect(node, "training_mode", 0, 0)
+    rank = ranked(data(node), 2, 3, 4, 5)
+    if computed(node, 1, 2, 3, 4):
+        return Case("BatchNormalization_dyn")
+    return Case("BatchNormalization" if rank == 4 else f"BatchNormalization_{rank}d")
+
+
+def instance(node: NodeFacts) -> Case:
+    """Each plane by its own mean and variance."""
+    float_types(node)
+    rank = ranked(data(node), 3, 4)
+    if computed(node, 1, 2):
+        return Case("InstanceNormalization_dyn")
+    return Case("InstanceNormalization" if rank == 4 else "InstanceNormalization_3d")
+
+
+def layer(node: NodeFacts) -> Case:
+    """Along the last axis. The compiler has the operator in four dimensions only; below, it is handed on written out."""
+    float_types(node)
+    one_output(node)
+    rank = ranked(data(node), 2, 3, 4)
+    fixed(node, 1, 2)
+    if axis_of(node, rank, -1) != rank - 1:
+        raise Refuse("attribute", f"axis is {node.attributes.get('axis')} of rank {rank}", "axis = -1")
+    if rank == 4:
+        return Case("LayerNorm_4d")
+    return Case("p_layernorm_decomp", note="handed to the compiler written out: it refuses the operator below four dimensions")
+
+
+def group(node: NodeFacts) -> Case:
+    """Computed on the CPU side."""
+    float_types(node)
+    ranked(data(node), 4)
+    fixed(node, 1, 2)
+    return Case("GroupNormalization")
+
+
+def lp(node: NodeFacts) -> Case:
+    """The Euclidean norm along one axis."""
+    float_types(node)
+    rank = ranked(data(node), 2, 3, 4)
+    expect(node, "p", 2, 2)
+    axis = axis_of(node, rank, -1)
+    return Case("LpNormalization_2d" if rank < 4 else "LpNormalization_last" if axis == 3 else "LpNormalization")
+
+
+def plane(node: NodeFacts) -> Case:
+    """LRN and MeanVarianceNormalization: computed on the CPU side."""
+    float_types(node)
+    ranked(data(node), 4)
+    return Case(node.op_type)
+
+
+def softmax(node: NodeFacts) -> Case:
+    """Along one axis."""
+    float_types(node)
+    rank = ranked(data(node), *UP_TO_FIVE)
+    axis = axis_of(node, rank, -1)
+    if rank == 4:
+        name = "Softmax_last" if axis == 3 else "Softmax_ax2" if axis == 2 else "Softmax"
+    else:
+        name = "Softmax_3d_ax1" if rank == 3 and axis == 1 else f"Softmax_{rank}d"
+    return Case(name, "Softmax", {"channels": (shape(data(node))[axis],)})
+
+
+def one_of_many(node: NodeFacts) -> Case:
+    """LogSoftmax and Hardmax."""
+    float_types(node)
+    rank = ranked(data(node), 1, 2, 3, 4)
+    plain = rank == 4 and axis_of(node, rank, -1) == 1
+    return Case(node.op_type if plain else f"{node.op_type}_2d")
+
+
+RULES: dict[str, Rule] = {
+    "BatchNormalization": batch,
+    "InstanceNormalization": instance,
+    "LayerNormalization": layer,
+    "GroupNormalization": group,
+    "LpNormalization": lp,
+    "LRN": plane,
+    "MeanVarianceNormalization": plane,
+    "Softmax": softmax,
+    "LogSoftmax": one_of_many,
+    "Hardmax": one_of_many,
+}

@@ -1,0 +1,82 @@
+"""Reductions along axes, arg-reductions, running sums, the largest k."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rknn_ep.partitioning.rules.common import (
+    FLOATS,
+    Case,
+    Refuse,
+    Rule,
+    data,
+    fixed,
+    float_types,
+    integer,
+    integers,
+    ranked,
+    typed,
+    values,
+)
+from rknn_ep.records import NodeFacts
+
+REDUCTIONS = ["Max", "Min", "Mean", "Sum", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare"]
+
+
+def reduce(node: NodeFacts) -> Case:
+    """Axes are constant; which of them matters."""
+    float_types(node)
+    rank = ranked(data(node), 1, 2, 3, 4)
+    axes = values(node, 1) if len(node.inputs) > 1 else integers(node, "axes", ())
+    if not axes and integer(node, "noop_with_empty_axes", 0):
+        raise Refuse("attribute", "noop_with_empty_axes without axes", "axes are given")
+    along = sorted(axis % rank for axis in axes or range(rank))
+    if node.op_type not in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"):
+        return Case(node.op_type)
+    return Case(f"{node.op_type}{_configuration(node, rank, along)}")
+
+
+def _configuration(node: NodeFacts, rank: int, along: Sequence[int]) -> str:
+    if rank <= 2:
+        return "_2d"
+    if rank == 3:
+        return "_3d_last" if along == [2] else "_3d_1"
+    if along == [3]:
+        return "_ax3"
+    if along == [2, 3]:
+        return "_hw" if integer(node, "keepdims", 1) and node.op_type in ("ReduceMean", "ReduceMax") else "_nokeep"
+    return "18" if node.op_type == "ReduceMean" and len(along) > 1 else ""
+
+
+def arg_reduce(node: NodeFacts) -> Case:
+    """An index, computed on the CPU side."""
+    float_types(node, outputs=("INT64",))
+    ranked(data(node), 1, 2, 3, 4)
+    return Case(node.op_type)
+
+
+def cumulative_sum(node: NodeFacts) -> Case:
+    """Along a constant axis: a product with a triangular matrix."""
+    float_types(node)
+    rank = ranked(data(node), 1, 2, 3, 4)
+    fixed(node, 1)
+    if integer(node, "exclusive", 0):
+        return Case("CumSum_excl")
+    return Case("CumSum_rev" if integer(node, "reverse", 0) else "CumSum_2d" if rank < 3 else "CumSum")
+
+
+def top_k(node: NodeFacts) -> Case:
+    """Values and indices, computed on the CPU side."""
+    typed(data(node), FLOATS)
+    fixed(node, 1)
+    ranked(data(node), 1, 2, 3, 4)
+    return Case("TopK")
+
+
+RULES: dict[str, Rule] = {
+    **{f"Reduce{name}": reduce for name in REDUCTIONS},
+    "ArgMax": arg_reduce,
+    "ArgMin": arg_reduce,
+    "CumSum": cumulative_sum,
+    "TopK": top_k,
+}
