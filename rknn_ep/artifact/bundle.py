@@ -36,7 +36,7 @@ _CHUNK = 4 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that has been read and checked; it holds no open file."""
+    """A bundle that has been read and checked; its file stays open until the object is gone."""
 
     path: Path | None
     """None for a bundle that came as bytes."""

@@ -60,7 +60,6 @@ class Cache:
         self.directory = directory if directory is not None else default_directory()
         self._plans = self.directory / "plans"
         self._bundles = self.directory / "bundles"
-        self._verified: dict[str, tuple[int, ...]] = {}
         self._warned = False
 
     # ----------------------------------------------------------------------------------------- plans
@@ -108,14 +107,11 @@ class Cache:
         except OSError as error:
             self._warn("cannot be read", error)
             return None
-        stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
-        if self._verified.get(key) != stamp:
-            try:
-                Bundle.open(path)
-            except ArtifactError as error:
-                self._remove_damaged(path, error.message)
-                return None
-            self._verified[key] = stamp
+        try:
+            _verify(path, status.st_size, status.st_mtime_ns, status.st_ino)
+        except ArtifactError as error:
+            self._remove_damaged(path, error.message)
+            return None
         _mark_used(path)
         return path
 
@@ -217,6 +213,12 @@ class Cache:
                 DIRECTORY_VARIABLE,
             )
             self._warned = True
+
+
+@functools.lru_cache(maxsize=1024)
+def _verify(path: Path, size: int, modified_ns: int, inode: int) -> None:
+    """Open the bundle with every checksum; asked again for the same file in the same state, it does nothing."""
+    Bundle.open(path)
 
 
 @functools.cache

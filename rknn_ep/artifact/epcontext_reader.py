@@ -123,7 +123,7 @@ def resolve_side_file(model: Path, name: str) -> Path:
         path = (folder / name).resolve()
         inside = path.is_relative_to(folder) and path != folder and not Path(name).is_absolute()
         exists = inside and path.is_file()
-    except (OSError, ValueError):  # a NUL, a loop of links, a name that is too long
+    except (OSError, RuntimeError, ValueError):  # a NUL, a loop of links, a name that is too long
         inside = exists = False
     if not inside:
         raise ArtifactError(

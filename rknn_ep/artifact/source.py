@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -36,24 +35,25 @@ class ByteSource:
         return self.content[offset : offset + size]
 
 
-@dataclass(frozen=True)
 class FileSource:
-    """A regular file, opened for every read so that nothing has to be closed."""
+    """A file, open as long as this object lives: a file of the same name that replaces it meanwhile is not mixed in."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self._descriptor = -1
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
-    @cached_property
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    @property
     def size(self) -> int:
-        """In bytes."""
-        return self.path.stat().st_size
+        """In bytes, now."""
+        return os.fstat(self._descriptor).st_size
 
     def read(self, offset: int, size: int) -> bytes:
         """Read at a position."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            content = os.pread(descriptor, size, offset)
-            while len(content) < size and (more := os.pread(descriptor, size - len(content), offset + len(content))):
-                content += more  # Linux reads at most 2 GiB a call
-            return content
-        finally:
-            os.close(descriptor)
+        content = os.pread(self._descriptor, size, offset)
+        while len(content) < size and (more := os.pread(self._descriptor, size - len(content), offset + len(content))):
+            content += more  # Linux reads at most 2 GiB a call
+        return content
