@@ -1,0 +1,63 @@
+"""From a partition to what the simulator loads: simulation.onnx, its weights, an exact variant and native.txt.
+
+Nothing is approximated here: the QDQ model is the arithmetic of an integer partition, and the Casts that are added are
+the float16 stores that the NPU makes at the border of each native operator.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+from rknn_ep.errors import CompileError
+from rknn_ep.records import CompileRequest, CompileResult
+from rknn_ep_simulator.exact import make_exact
+from rknn_ep_simulator.external import WeightFile
+from rknn_ep_simulator.half import round_at_borders
+from rknn_ep_simulator.native import describe
+from rknn_ep_simulator.trial import refuse_what_cannot_load
+
+MODEL = "simulation.onnx"
+EXACT_MODEL = "simulation_exact.onnx"
+WEIGHTS = "simulation.data"
+
+
+def compile_partition(request: CompileRequest) -> CompileResult:
+    """Make the simulator's entries of a bundle.
+
+    Raises:
+        CompileError: the partition is not a valid model, has a shape that is not static, or holds an operator that
+            ONNX Runtime cannot run.
+    """
+    try:
+        model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load_model_from_string(request.model)))
+    except Exception as error:
+        raise CompileError(f"{request.partition} is not a valid ONNX model: {error}") from error
+    _require_types(model, request.partition)
+    borders = round_at_borders(model, request.groups)
+    description = describe(model, request)
+    exact = make_exact(model)
+    for variant in (model, exact.model if exact is not None else None):
+        if variant is not None:
+            refuse_what_cannot_load(variant, request.partition)
+
+    weights = WeightFile(WEIGHTS)
+    entries = {MODEL: weights.detach(model)}
+    if exact is not None:
+        entries[EXACT_MODEL] = weights.detach(exact.model)
+    entries[WEIGHTS] = weights.content()
+    entries["native.txt"] = description(EXACT_MODEL if exact else MODEL).encode()
+    notes: dict[str, Any] = {"float16_borders": borders}
+    if exact is not None:
+        notes |= {"exact_nodes": exact.nodes, "exact_in_integers": exact.in_integers, "not_exact": list(exact.inexact)}
+    return CompileResult(entries, notes)
+
+
+def _require_types(model: ir.Model, partition: str) -> None:
+    """What has no type cannot be rounded as its type demands."""
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name and value.dtype is None:
+                raise CompileError(f"{partition}: shape inference finds no type for '{value.name}', made by {node.op_type}")
