@@ -31,7 +31,17 @@ log = logging.getLogger(__name__)
 Progress = Callable[[str, float], None]
 """(what is going on, share done 0..1)."""
 
-RUN_TIME_OPTIONS = ("device", "cache_dir", "report", "core_mask", "contexts", "io_mode", "simulation", "simulation_threads", "strict")
+RUN_TIME_OPTIONS = (
+    "device",
+    "cache_dir",
+    "report",
+    "core_mask",
+    "contexts",
+    "io_mode",
+    "simulation",
+    "simulation_threads",
+    "strict",
+)
 """Options that do not change what is compiled, and so are no part of a bundle's identity."""
 
 
@@ -264,7 +274,10 @@ def _quantize(
 
     if plan.precision == "fp16" or not plan.partitions:
         return [None] * len(plan.partitions), {}
-    return quantize_plan(plan, options, manager, progress)
+    models, notes = quantize_plan(plan, options, manager, progress)
+    for line in notes.get("advice", ()):
+        log.warning("calibration: %s", line)
+    return models, notes
 
 
 def _compile_partition(
