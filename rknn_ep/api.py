@@ -85,5 +85,6 @@ def native_library(which: str) -> Path:
         ) from error
     path: Path = getattr(rknn_ep_native, which)
     if not path.is_file():
-        raise NotInstalledError(f"{path.name} is missing from the installation", remedy="python -m pip install --force-reinstall .")
+        reinstall = "python -m pip install --force-reinstall ."
+        raise NotInstalledError(f"{path.name} is missing from the installation", remedy=reinstall)
     return path

@@ -65,6 +65,7 @@ class Options:
 
         Args:
             given: option name -> string, or the value itself from Python (numbers, booleans, paths, mappings).
+            manager: the plugins that give `target`, `device` and `calibration_method` their values; the installed ones.
 
         Raises:
             OptionError: an unknown name or value.

@@ -17,7 +17,7 @@ from rknn_ep.artifact.cache import Cache
 from rknn_ep.errors import CalibrationError, CompileError, OptionError, RknnEpError, StrictError
 from rknn_ep.options import Options
 from rknn_ep.plugins import PluginManager, plugins
-from rknn_ep.records import CompileRequest, Compiler, Runtime, Target
+from rknn_ep.records import Compiler, CompileRequest, Runtime, Target
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -72,7 +72,7 @@ class Build:
 # --------------------------------------------------------------------------------------------- public faces
 
 
-def compile(  # noqa: A001  (the public name is part of the contract)
+def compile(
     model: str | Path | bytes,
     output: str | Path,
     *,
@@ -168,6 +168,7 @@ def build(model: ir.Model, options: Options, *, progress: Progress | None = None
 
 
 def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: Progress) -> Build:
+    from rknn_ep.artifact.bundle import write_bundle
     from rknn_ep.partitioning import report
 
     manager = plugins()
@@ -176,11 +177,16 @@ def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: 
     _refuse_fallback(plan, options)
     models, notes = _quantize(plan, options, manager, progress)
     built: list[BuiltPartition] = []
+    compilers = _compilers(choose_runtime(options, manager), manager)
     compile_notes: dict[str, Any] = {}
     for index, (part, quantized) in enumerate(zip(plan.partitions, models, strict=True)):
         progress(f"compiling {part.name}", index / len(plan.partitions))
         try:
-            built.append(_compile_partition(plan, part, quantized, options, key, cache, manager, compile_notes))
+            entries, remarks = _compile_partition(plan, part, quantized, _identity(options), compilers)
+            bundle = cache.put_bundle(f"{key}-{part.name}", lambda path: write_bundle(path, entries, _manifest(plan, part)))  # noqa: B023
+            native_text = entries["native.txt"].decode()
+            built.append(BuiltPartition(part.name, part.origins, part.inputs, part.outputs, bundle, native_text))
+            compile_notes |= {part.name: remarks} if remarks else {}
         except CompileError as error:
             if options.strict:
                 raise StrictError(f"{part.name} cannot be compiled and strict=1: {error}") from error
@@ -281,35 +287,32 @@ def _quantize(
 
 
 def _compile_partition(
-    plan: Plan,
-    part: Partition,
-    quantized: ir.Model | None,
-    options: Options,
-    key: str,
-    cache: Cache,
-    manager: PluginManager,
-    notes: dict[str, Any],
-) -> BuiltPartition:
-    from rknn_ep.artifact.bundle import write_bundle
+    plan: Plan, part: Partition, quantized: ir.Model | None, identity: Mapping[str, str], compilers: Sequence[Compiler]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """What every compiler made of one partition: the bundle's entries, and remarks by compiler."""
     from rknn_ep.graph import serialize
     from rknn_ep.partitioning.extract import extract
 
-    model = quantized if quantized is not None else extract(plan.view, part)
     request = CompileRequest(
-        model=serialize(model),
+        model=serialize(quantized if quantized is not None else extract(plan.view, part)),
         target=plan.target,
         precision=plan.precision,
         partition=part.name,
         groups=part.groups,
-        options=_identity(options),
+        options=identity,
     )
     entries: dict[str, bytes] = {}
-    for compiler in _compilers(choose_runtime(options, manager), manager):
+    remarks: dict[str, Any] = {}
+    for compiler in compilers:
         result = compiler.compile(request)
         entries.update(result.entries)
         if result.notes:
-            notes.setdefault(part.name, {})[compiler.name] = dict(result.notes)
-    manifest = {
+            remarks[compiler.name] = dict(result.notes)
+    return entries, remarks
+
+
+def _manifest(plan: Plan, part: Partition) -> dict[str, Any]:
+    return {
         "partition": part.name,
         "target": plan.target.name,
         "precision": plan.precision,
@@ -318,8 +321,6 @@ def _compile_partition(
         "macs": part.macs,
         "weight_bytes": part.weight_bytes,
     }
-    bundle = cache.put_bundle(f"{key}-{part.name}", lambda path: write_bundle(path, entries, manifest))
-    return BuiltPartition(part.name, part.origins, part.inputs, part.outputs, bundle, entries["native.txt"].decode())
 
 
 def _compilers(runtime: Runtime, manager: PluginManager) -> Sequence[Compiler]:

@@ -125,12 +125,12 @@ class QuantizationType:
     @property
     def qmin(self) -> int:
         """Smallest signed code."""
-        return -(2 ** (self.bits - 1)) + (1 if self.symmetric else 0)
+        return -(1 << (self.bits - 1)) + (1 if self.symmetric else 0)
 
     @property
     def qmax(self) -> int:
         """Largest signed code."""
-        return int(2 ** (self.bits - 1)) - 1
+        return (1 << (self.bits - 1)) - 1
 
 
 class RangeObserver(Protocol):

@@ -142,7 +142,7 @@ def test_what_the_npu_lacks_stays_on_the_cpu_and_strict_refuses_it(tmp_path: Pat
     ready = session(path)
     assert assigned(ready, "CPUExecutionProvider") == ["NonZero"]
     ready.run(None, {"x": picture})
-    with pytest.raises(Exception, match="NonZero.*strict=1"):
+    with pytest.raises(Exception, match=r"NonZero.*strict=1"):
         session(path, strict=1)
     with pytest.raises(StrictError, match="NonZero"):
         rknn_ep.compile(path, tmp_path / "ctx.onnx", strict=True, min_partition_macs=0)
