@@ -51,7 +51,7 @@ class ArtifactError(RknnEpError):
     """A bundle, cache entry, EPContext model or .rknn file that is damaged or from elsewhere."""
 
 
-class RuntimeFailure(RknnEpError):
+class ExecutionError(RknnEpError):
     """The native library or a device refused to load or run something."""
 
 

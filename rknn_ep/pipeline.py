@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +184,9 @@ def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: 
         progress(f"compiling {part.name}", index / len(plan.partitions))
         try:
             entries, remarks = _compile_partition(plan, part, quantized, _identity(options), compilers)
-            bundle = cache.put_bundle(f"{key}-{part.name}", lambda path: write_bundle(path, entries, _manifest(plan, part)))  # noqa: B023
+            bundle = cache.put_bundle(
+                f"{key}-{part.name}", partial(write_bundle, entries=entries, manifest=_manifest(plan, part))
+            )
             native_text = entries["native.txt"].decode()
             built.append(BuiltPartition(part.name, part.origins, part.inputs, part.outputs, bundle, native_text))
             compile_notes |= {part.name: remarks} if remarks else {}

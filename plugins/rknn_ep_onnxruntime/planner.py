@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from urllib.parse import unquote
 
-from rknn_ep.errors import OptionError, RknnEpError, RuntimeFailure
+from rknn_ep.errors import OptionError, RknnEpError, ExecutionError
 from rknn_ep.options import Options
 from rknn_ep_onnxruntime.native import encoded, library
 
@@ -120,7 +120,7 @@ class _Progress:
     def __call__(self, message: str, share: float) -> None:
         now = time.monotonic()
         if self.deadline is not None and now > self.deadline:
-            raise RuntimeFailure(
+            raise ExecutionError(
                 f"planning and compiling took longer than {TIMEOUT_VARIABLE}={os.environ.get(TIMEOUT_VARIABLE)} seconds "
                 f"(while {message})",
                 remedy="Compile ahead of time (rknn-ep compile), use fewer calibration samples, or raise the timeout.",

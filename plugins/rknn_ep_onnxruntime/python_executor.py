@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from rknn_ep.artifact.native_text import NativeDescription, TensorDescription
-from rknn_ep.errors import RuntimeFailure
+from rknn_ep.errors import ExecutionError
 from rknn_ep.records import PythonExecutor
 from rknn_ep_onnxruntime.native import CloseFunction, RunFunction, encoded, library
 
@@ -62,7 +62,7 @@ def _run(identity: int, inputs: Any, outputs: Any) -> int:
         results = attached.executor.run(arrays)
         for index, (tensor, result) in enumerate(zip(description.outputs, results, strict=True)):
             if np.shape(result) != tensor.dims:
-                raise RuntimeFailure(f"output '{tensor.name}' has shape {list(np.shape(result))}, not {list(tensor.dims)}")
+                raise ExecutionError(f"output '{tensor.name}' has shape {list(np.shape(result))}, not {list(tensor.dims)}")
             _array(outputs[index], tensor)[...] = result
         return 0
     except BaseException as error:  # noqa: BLE001  (nothing may cross into C)

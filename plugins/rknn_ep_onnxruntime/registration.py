@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from rknn_ep.api import EP_NAME, get_library_path
-from rknn_ep.errors import NotInstalledError, RuntimeFailure
+from rknn_ep.errors import NotInstalledError, ExecutionError
 from rknn_ep_onnxruntime.native import PlanFunction, library
 from rknn_ep_onnxruntime.planner import answer
 
@@ -44,7 +44,7 @@ def register() -> None:
 
     Raises:
         NotInstalledError: onnxruntime is missing or too old, or the native libraries are.
-        RuntimeFailure: ONNX Runtime refused the library.
+        ExecutionError: ONNX Runtime refused the library.
     """
     if why := unavailable():
         raise NotInstalledError(why)
@@ -61,7 +61,7 @@ def register() -> None:
     try:
         onnxruntime.register_execution_provider_library(EP_NAME, path)
     except Exception as error:  # onnxruntime's exceptions share no base of their own
-        raise RuntimeFailure(f"ONNX Runtime refused {path}: {error}") from error
+        raise ExecutionError(f"ONNX Runtime refused {path}: {error}") from error
 
 
 def unregister() -> None:

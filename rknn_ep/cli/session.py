@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rknn_ep.errors import NotInstalledError, RuntimeFailure
+from rknn_ep.errors import NotInstalledError, ExecutionError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -18,7 +18,7 @@ def npu_session(model: Path, options: Mapping[str, str]) -> onnxruntime.Inferenc
     """A session with the provider in front of the CPU; `options` are provider options as text.
 
     Raises:
-        RuntimeFailure: ONNX Runtime refused the model, or the provider did; the message is theirs.
+        ExecutionError: ONNX Runtime refused the model, or the provider did; the message is theirs.
     """
     import rknn_ep
 
@@ -40,7 +40,7 @@ def cpu_session(model: Path) -> onnxruntime.InferenceSession:
     """A session on ONNX Runtime's own CPU provider.
 
     Raises:
-        RuntimeFailure: ONNX Runtime refused the model.
+        ExecutionError: ONNX Runtime refused the model.
     """
     with _our_errors(model):
         return _onnxruntime().InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -50,7 +50,7 @@ def run(session: onnxruntime.InferenceSession, inputs: Mapping[str, Any], where:
     """Outputs by name.
 
     Raises:
-        RuntimeFailure: the run failed, for example on a tensor of another shape.
+        ExecutionError: the run failed, for example on a tensor of another shape.
     """
     names = [output.name for output in session.get_outputs()]
     with _our_errors(where):
@@ -84,4 +84,4 @@ def _our_errors(where: object) -> Iterator[None]:
         if not type(error).__module__.startswith("onnxruntime."):
             raise
         text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
-        raise RuntimeFailure(f"{where}: {text}") from error
+        raise ExecutionError(f"{where}: {text}") from error
