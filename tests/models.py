@@ -10,14 +10,18 @@ import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
 from rknn_ep.artifact.cache import default_directory
 from rknn_ep.assets import WHEELS_VARIABLE, Asset, fetch
+from rknn_ep.demo import calibration
 from rknn_ep.demo.assets import PPOCR_CLS, PPOCR_DET, PPOCR_REC
-from rknn_ep.errors import ArtifactError
+from rknn_ep.demo.photo import PHOTO, load, upright
+from rknn_ep.errors import ArtifactError, NotInstalledError
 from tests import exported
 
 SILERO_VAD = Asset(
@@ -102,6 +106,19 @@ def pictures() -> list[Path]:
     if not found:
         pytest.skip("no pictures: scikit-image is not installed (pip install '.[test]')")
     return found
+
+
+def text_pictures(count: int, seed: int = 1) -> list[np.ndarray[Any, Any]]:
+    """Photographs with text, RGB [480,480,3] uint8; another seed gives other ones."""
+    try:
+        return [picture for picture, _ in calibration.text_pictures(count, seed)]
+    except NotInstalledError as error:
+        pytest.skip(error.message)
+
+
+def photo() -> np.ndarray[Any, Any]:
+    """The demo's photograph of a bar of soap and a book, RGB [200,220,3] uint8."""
+    return upright(load(_fetched(PHOTO)))
 
 
 def _fetched(asset: Asset) -> Path:
