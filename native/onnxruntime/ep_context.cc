@@ -42,9 +42,9 @@ std::string resolved(const std::string& path) {
 }
 
 // The file of an embed-mode-0 node: below the model's folder, with every link followed.
-std::string side_file(const std::string& folder, const std::string& name, const std::string& partition) {
-  const std::string where = "partition " + partition + ": its payload '" + name + "'";
-  if (name.find('\0') != std::string::npos) throw Failure(where + " is not a file name");
+std::string side_file(const std::string& folder, const std::string& name) {
+  const std::string where = "its payload '" + name + "'";
+  if (name.find('\0') != std::string::npos) throw Failure("its payload is not a file name");
   if (name.empty() || name.front() == '/' || ("/" + name + "/").find("/../") != std::string::npos) {
     throw Failure(where + " lies outside of the model's folder, which rknn_ep does not read");
   }
@@ -70,20 +70,20 @@ std::string model_folder(const GraphReader& reader, const ort::OrtGraph& graph, 
 }
 
 // Reads the payload straight into memory of its own, which the archive then works on: one copy, not three.
-BundleSource embedded_bundle(const GraphReader& reader, const ort::OrtNode& node, const std::string& partition) {
+BundleSource embedded_bundle(const GraphReader& reader, const ort::OrtNode& node) {
   const ort::OrtApi& api = reader.api();
   const ort::OrtOpAttr* attribute = nullptr;
   check(api, api.Node_GetAttributeByName(&node, "ep_cache_context", &attribute));
   size_t size = 0;
   ort::OrtStatus* const refused = api.ReadOpAttr(attribute, ort::ORT_OP_ATTR_STRING, nullptr, size_t{0}, &size);
   if (refused != nullptr) api.ReleaseStatus(refused);  // says how much it takes
-  if (size == 0) throw Failure("partition " + partition + " of the EPContext model has an empty payload");
+  if (size == 0) throw Failure("its payload is empty");
   void* const memory = mmap(nullptr, size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw Failure("no memory for the payload of partition " + partition);
+  if (memory == MAP_FAILED) throw Failure("no memory for its payload");
   const std::shared_ptr<const void> owner(
       memory, [length = size + 1](const void* one) { munmap(const_cast<void*>(one), length); });
   check(api, api.ReadOpAttr(attribute, ort::ORT_OP_ATTR_STRING, memory, size + 1, &size));
-  return BundleSource::open_memory(memory, size, owner, "partition " + partition + " of the EPContext model");
+  return BundleSource::open_memory(memory, size, owner, "its payload");
 }
 
 void copy_file(const std::string& from, const std::string& to) {
@@ -172,10 +172,10 @@ ContextPartition read_context(const GraphReader& reader, const ort::OrtGraph& gr
   ContextPartition partition{name, {}};
   try {
     if (embedded != 0) {
-      partition.bundle = embedded_bundle(reader, node, name);
+      partition.bundle = embedded_bundle(reader, node);
     } else {
       const std::string file = reader.string_attribute(node, "ep_cache_context").value_or("");
-      partition.bundle = BundleSource::open_file(side_file(model_folder(reader, graph, settings), file, name));
+      partition.bundle = BundleSource::open_file(side_file(model_folder(reader, graph, settings), file));
     }
     if (partition.bundle.interface().target != target) {
       throw Failure("its bundle was compiled for " + partition.bundle.interface().target + ", the model for " + target);
@@ -186,8 +186,9 @@ ContextPartition read_context(const GraphReader& reader, const ort::OrtGraph& gr
   return partition;
 }
 
-ort::OrtNode* write_context(const GraphReader& reader, const ort::OrtGraph& graph, const Interface& interface,
-                            const std::string& bundle_path, const SessionSettings& settings) {
+ort::OrtNode* write_context(const GraphReader& reader, const ort::OrtGraph& graph, const ort::OrtNode& fused_node,
+                            const Interface& interface, const std::string& bundle_path,
+                            const SessionSettings& settings) {
   const BundleSource bundle = BundleSource::open_file(bundle_path);
   const auto native_text = bundle.archive->find("native.txt");
   Attributes attributes(reader.api());
@@ -213,10 +214,11 @@ ort::OrtNode* write_context(const GraphReader& reader, const ort::OrtGraph& grap
   attributes.add("notes", std::string(native_text ? native_text->text() : std::string_view()));
   const std::vector<const char*> inputs = names(interface.inputs);
   const std::vector<const char*> outputs = names(interface.outputs);
+  const std::string name = reader.name(fused_node);
   ort::OrtNode* node = nullptr;
   check(reader.api(), reader.api().GetModelEditorApi()->CreateNode(
-                          "EPContext", "com.microsoft", interface.partition.c_str(), inputs.data(), inputs.size(),
-                          outputs.data(), outputs.size(), attributes.data(), attributes.size(), &node));
+                          "EPContext", "com.microsoft", name.c_str(), inputs.data(), inputs.size(), outputs.data(),
+                          outputs.size(), attributes.data(), attributes.size(), &node));
   attributes.taken();
   return node;
 }

@@ -25,8 +25,10 @@ ContextPartition read_context(const GraphReader& reader, const ort::OrtGraph& gr
                               const SessionSettings& settings);
 
 // Writes an EPContext node for a partition whose bundle is at `bundle_path`, and in embed mode 0 the file beside the
-// model. The caller hands the node to ONNX Runtime. Throws Failure.
-ort::OrtNode* write_context(const GraphReader& reader, const ort::OrtGraph& graph, const Interface& interface,
-                            const std::string& bundle_path, const SessionSettings& settings);
+// model. It gets the name of `fused_node`, by which ONNX Runtime knows what it replaces. The caller hands the node to
+// ONNX Runtime. Throws Failure.
+ort::OrtNode* write_context(const GraphReader& reader, const ort::OrtGraph& graph, const ort::OrtNode& fused_node,
+                            const Interface& interface, const std::string& bundle_path,
+                            const SessionSettings& settings);
 
 }  // namespace rknn_ep

@@ -1,10 +1,9 @@
 // The library's entry points for ONNX Runtime, and the factory that makes a provider for each session.
-#include <cstring>
+#include <atomic>
 #include <memory>
 #include <string>
 
 #include "abi/ort_plugin.h"
-#include "bundle/key_values.h"
 #include "onnxruntime/provider.h"
 #include "onnxruntime/status.h"
 #include "runtime/rknn_ep.h"
@@ -42,15 +41,24 @@ class Factory final : public ort::OrtEpFactory {
     IsStreamAware = [](const ort::OrtEpFactory*) noexcept { return false; };
   }
 
-  ~Factory() {
+  // A session that outlives the unregistering of the library still gives its provider back through the factory: the
+  // factory lives as long as the registration or any provider of it.
+  void release() noexcept {
+    if (users_.fetch_sub(1) == 1) delete this;
+  }
+
+  // The devices belong to the registration.
+  void unregister() noexcept {
     if (virtual_device_ != nullptr) api_.GetEpApi()->ReleaseHardwareDevice(virtual_device_);
+    virtual_device_ = nullptr;
+    release();
   }
   Factory(const Factory&) = delete;
   Factory& operator=(const Factory&) = delete;
 
-  const ort::OrtApi& api() const { return api_; }
-
  private:
+  ~Factory() = default;
+
   static ort::OrtStatus* get_supported_devices(ort::OrtEpFactory* self, const ort::OrtHardwareDevice* const* devices,
                                                size_t device_count, ort::OrtEpDevice** ep_devices,
                                                size_t max_ep_devices, size_t* ep_device_count) noexcept {
@@ -74,11 +82,13 @@ class Factory final : public ort::OrtEpFactory {
       *ep = std::make_unique<Provider>(factory.api_, factory.ort_version_, factory.minor_version_,
                                        SessionSettings::read(factory.api_, *options), logger)
                 .release();
+      factory.users_.fetch_add(1);
     });
   }
 
-  static void release_ep(ort::OrtEpFactory*, ort::OrtEp* ep) noexcept {
+  static void release_ep(ort::OrtEpFactory* self, ort::OrtEp* ep) noexcept {
     guarded([&] { delete static_cast<Provider*>(ep); });
+    static_cast<Factory*>(self)->release();
   }
 
   // `info` is what Provider::compatibility() wrote into a compiled model.
@@ -113,6 +123,7 @@ class Factory final : public ort::OrtEpFactory {
   const std::string ort_version_;
   const int minor_version_;
   ort::OrtHardwareDevice* virtual_device_ = nullptr;
+  std::atomic<int> users_{1};
 };
 
 }  // namespace
@@ -136,15 +147,13 @@ RKNN_EP_EXPORT rknn_ep::ort::OrtStatus* CreateEpFactories(const char*, const rkn
   *factory_count = 0;
   return rknn_ep::as_status(*api, rknn_ep::ort::ORT_EP_FAIL, [&] {
     if (max_factories == 0) throw rknn_ep::Failure("ONNX Runtime leaves no room for a provider factory");
-    factories[0] =
-        std::make_unique<rknn_ep::Factory>(*api, base->GetVersionString(), rknn_ep::ort::running_minor_version(*base))
-            .release();
+    factories[0] = new rknn_ep::Factory(*api, base->GetVersionString(), rknn_ep::ort::running_minor_version(*base));
     *factory_count = 1;
   });
 }
 
 RKNN_EP_EXPORT rknn_ep::ort::OrtStatus* ReleaseEpFactory(rknn_ep::ort::OrtEpFactory* factory) noexcept {
-  rknn_ep::guarded([&] { delete static_cast<rknn_ep::Factory*>(factory); });
+  static_cast<rknn_ep::Factory*>(factory)->unregister();
   return nullptr;
 }
 

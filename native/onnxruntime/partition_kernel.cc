@@ -1,7 +1,6 @@
 #include "onnxruntime/partition_kernel.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "onnxruntime/status.h"
 
@@ -21,14 +20,15 @@ PartitionKernel::PartitionKernel(const GraphReader& reader, Interface interface,
   ReleaseState = &release_state;
 }
 
+PartitionKernel::Positions PartitionKernel::positions(const std::vector<const ort::OrtValueInfo*>& values) const {
+  Positions found;
+  for (size_t index = 0; index < values.size(); ++index) found.emplace(reader_.name(values[index]), index);
+  return found;
+}
+
 void PartitionKernel::bind_by_name(const ort::OrtNode& fused_node) {
-  const auto positions = [this](const std::vector<const ort::OrtValueInfo*>& values) {
-    std::unordered_map<std::string, size_t> found;
-    for (size_t index = 0; index < values.size(); ++index) found.emplace(reader_.name(values[index]), index);
-    return found;
-  };
-  const auto inputs = positions(reader_.inputs(fused_node));
-  auto outputs = positions(reader_.outputs(fused_node));
+  const Positions inputs = positions(reader_.inputs(fused_node));
+  Positions outputs = positions(reader_.outputs(fused_node));
   for (const TensorSpec& spec : interface_.inputs) {
     const auto found = inputs.find(spec.name);
     if (found == inputs.end()) {
@@ -48,17 +48,28 @@ void PartitionKernel::bind_by_name(const ort::OrtNode& fused_node) {
   }
 }
 
-void PartitionKernel::bind_by_position(const ort::OrtNode& fused_node) {
-  const size_t inputs = reader_.inputs(fused_node).size();
-  const size_t outputs = reader_.outputs(fused_node).size();
-  if (inputs != interface_.inputs.size() || outputs != interface_.outputs.size()) {
-    throw Failure("the EPContext node of partition " + interface_.partition + " has " + std::to_string(inputs) +
-                  " inputs and " + std::to_string(outputs) + " outputs, its bundle " +
+void PartitionKernel::bind_by_position(const ort::OrtNode& fused_node, const ort::OrtNode& context_node) {
+  const auto inputs = reader_.inputs(context_node);
+  const auto outputs = reader_.outputs(context_node);
+  if (inputs.size() != interface_.inputs.size() || outputs.size() != interface_.outputs.size()) {
+    throw Failure("the EPContext node of partition " + interface_.partition + " has " + std::to_string(inputs.size()) +
+                  " inputs and " + std::to_string(outputs.size()) + " outputs, its bundle " +
                   std::to_string(interface_.inputs.size()) + " and " + std::to_string(interface_.outputs.size()) +
                   ": the model and the bundle do not belong together");
   }
-  for (size_t index = 0; index < inputs; ++index) input_positions_.push_back(index);
-  for (size_t index = 0; index < outputs; ++index) output_positions_.push_back(index);
+  const Positions fused_inputs = positions(reader_.inputs(fused_node));
+  const Positions fused_outputs = positions(reader_.outputs(fused_node));
+  for (const ort::OrtValueInfo* value : inputs) {
+    const auto found = fused_inputs.find(reader_.name(value));
+    if (found == fused_inputs.end()) {
+      throw Failure("the EPContext node of partition " + interface_.partition + " leaves an input out");
+    }
+    input_positions_.push_back(found->second);
+  }
+  for (const ort::OrtValueInfo* value : outputs) {
+    const auto found = fused_outputs.find(reader_.name(value));
+    output_positions_.push_back(found == fused_outputs.end() ? kUnwanted : found->second);
+  }
 }
 
 ort::OrtStatus* PartitionKernel::create_state(ort::OrtNodeComputeInfo* self, ort::OrtNodeComputeContext*,

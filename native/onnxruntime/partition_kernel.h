@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "abi/ort_plugin.h"
@@ -23,7 +25,9 @@ class PartitionKernel final : public ort::OrtNodeComputeInfo {
 
   // Says which of the fused node's inputs and outputs are the partition's. Throws Failure where they do not fit.
   void bind_by_name(const ort::OrtNode& fused_node);
-  void bind_by_position(const ort::OrtNode& fused_node);
+  // An EPContext node has the bundle's inputs in the bundle's order, under whatever names; ONNX Runtime's fused node
+  // has each name once.
+  void bind_by_position(const ort::OrtNode& fused_node, const ort::OrtNode& context_node);
 
   const Interface& interface() const { return interface_; }
 
@@ -32,6 +36,8 @@ class PartitionKernel final : public ort::OrtNodeComputeInfo {
   static ort::OrtStatus* compute(ort::OrtNodeComputeInfo* self, void*, ort::OrtKernelContext* context) noexcept;
   static void release_state(ort::OrtNodeComputeInfo*, void*) noexcept;
 
+  using Positions = std::unordered_map<std::string, size_t>;
+  Positions positions(const std::vector<const ort::OrtValueInfo*>& values) const;
   void run(ort::OrtKernelContext& context);
   const void* input(ort::OrtKernelContext& context, const TensorSpec& spec, size_t position) const;
   Executor& executor();

@@ -158,7 +158,7 @@ std::unique_ptr<PartitionKernel> Provider::make_kernel(const ort::OrtGraph& grap
       [this, plan = claim.plan, interface = claim.interface] { return open(plan, interface); });
   kernel->bind_by_name(fused_node);
   if (context_node != nullptr) {
-    *context_node = write_context(reader_, graph, claim.interface, claim.plan.bundle_path, settings_);
+    *context_node = write_context(reader_, graph, fused_node, claim.interface, claim.plan.bundle_path, settings_);
   }
   return kernel;
 }
@@ -171,7 +171,7 @@ std::unique_ptr<PartitionKernel> Provider::make_context_kernel(const ort::OrtGra
       open_rknn_executor(partition.bundle, context_library(), settings_.options, &api_);
   Interface interface = executor->interface();
   auto kernel = std::make_unique<PartitionKernel>(reader_, std::move(interface), std::move(executor), nullptr);
-  kernel->bind_by_position(fused_node);
+  kernel->bind_by_position(fused_node, *nodes.front());
   return kernel;
 }
 
