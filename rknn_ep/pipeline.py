@@ -150,15 +150,16 @@ def quantize(model: str | Path | bytes, output: str | Path, *, progress: Progres
 
 def build_from_bytes(model: bytes, options: Options, *, progress: Progress | None = None) -> Build:
     """Build a serialised ONNX model, or find it built in the cache without even parsing it."""
-    from rknn_ep.graph import load_model
-
     cache = Cache(options.cache_dir)
     key = build_key(hashlib.sha256(model).hexdigest(), options, cache)
-    with cache.lock(key):
-        if (known := _from_cache(key, options, cache)) is not None:
-            _write_report(known.report, options)
-            return known
-        return _build(load_model(model), options, key, cache, progress or _silent)
+    if (known := _from_cache(key, options, cache)) is None:
+        from rknn_ep.graph import load_model
+
+        with cache.lock(key):  # taken only now: a warm start needs neither the lock nor what it imports
+            if (known := _from_cache(key, options, cache)) is None:
+                return _build(load_model(model), options, key, cache, progress or _silent)
+    _write_report(known.report, options)
+    return known
 
 
 def build(model: ir.Model, options: Options, *, progress: Progress | None = None) -> Build:

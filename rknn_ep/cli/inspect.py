@@ -13,7 +13,7 @@ from rknn_ep.cli.output import Json, print_json, stdout
 from rknn_ep.errors import ArtifactError
 
 ZIP_MAGIC = b"PK\x03\x04"
-RKNN_MAGIC = b"RKNN"
+RKNN_MAGICS = (b"RKNN", b"RKNX")
 
 
 def inspect(
@@ -53,7 +53,7 @@ def describe(path: Path | None) -> dict[str, Any]:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
     if magic == ZIP_MAGIC:
         return _bundle(path)
-    if magic == RKNN_MAGIC:
+    if magic in RKNN_MAGICS:
         return _rknn(path)
     return _onnx(path)
 
