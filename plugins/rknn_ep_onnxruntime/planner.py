@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from urllib.parse import unquote
 
-from rknn_ep.errors import OptionError, RknnEpError, ExecutionError
+from rknn_ep.errors import ExecutionError, OptionError, RknnEpError
 from rknn_ep.options import Options
 from rknn_ep_onnxruntime.native import encoded, library
 

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from rknn_ep.api import EP_NAME, get_library_path
-from rknn_ep.errors import NotInstalledError, ExecutionError
+from rknn_ep.errors import ExecutionError, NotInstalledError
 from rknn_ep_onnxruntime.native import PlanFunction, library
 from rknn_ep_onnxruntime.planner import answer
 
