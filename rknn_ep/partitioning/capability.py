@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rknn_ep.partitioning.rules import RULES, Case, Refuse
+from rknn_ep.partitioning.rules.codes import float_form, is_quantized_operator
 from rknn_ep.partitioning.tables_reader import Finding, Table, load_table
 from rknn_ep.records import Capability, NodeFacts, Outcome, Target, TensorFacts, Verdict
 
@@ -98,6 +99,8 @@ def stays_float(verdict: Verdict) -> bool:
 
 def judge_by_table(node: NodeFacts, target: Target, precision: str) -> Verdict:
     """The shipped table's verdict; it always has one."""
+    if precision != "fp16":
+        node = float_form(node)
     if (early := _not_for_an_npu(node)) is not None:
         return early
     table = load_table(target.capability_table or target.name)
@@ -128,17 +131,25 @@ def _judge(node: NodeFacts, target: Target, precision: str, rules: Sequence[Capa
 
 def _not_for_an_npu(node: NodeFacts) -> Verdict | None:
     """Refusals that need no table: the operator cannot be meant, or its tensors are not fixed before the model runs."""
+    if is_quantized_operator(node):
+        return _refused("precision", f"{node.op_type} computes on codes", "precision int8 or int16")
+    if (unknown := _unknown_operator(node)) is not None:
+        return unknown
+    if not OPSETS[0] <= node.opset <= OPSETS[1]:
+        return _refused("opset", f"the model is of opset {node.opset}", f"opset in [{OPSETS[0]}, {OPSETS[1]}]")
+    return next((found for tensor in (*node.inputs, *node.outputs) if (found := _not_fixed(tensor)) is not None), None)
+
+
+def _unknown_operator(node: NodeFacts) -> Verdict | None:
     if node.domain not in ("", "ai.onnx"):
         return _refused("domain", f"{node.op_type} is of the domain '{node.domain}'", "operators of ONNX itself")
     if node.op_type in CONTROL_FLOW:
         return _refused("control-flow", f"{node.op_type} chooses at run time what is computed")
-    if not OPSETS[0] <= node.opset <= OPSETS[1]:
-        return _refused("opset", f"the model is of opset {node.opset}", f"opset in [{OPSETS[0]}, {OPSETS[1]}]")
     if why := HOST_ONLY.get(node.op_type):
         return _refused("operator", why)
     if node.op_type not in RULES:
         return _refused("operator", f"{node.op_type} was not probed")
-    return next((found for tensor in (*node.inputs, *node.outputs) if (found := _not_fixed(tensor)) is not None), None)
+    return None
 
 
 def _not_fixed(tensor: TensorFacts | None) -> Verdict | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import prod
 
+from rknn_ep.partitioning.rules.codes import CODES, float_form
 from rknn_ep.records import NodeFacts, TensorFacts
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -18,6 +19,7 @@ CODE_BYTES = {"int8": 1, "int16": 2, "fp16": 2}
 
 def macs(node: NodeFacts) -> int:
     """Multiply-accumulates of one inference; 0 for other operators and where a shape is not known."""
+    node = float_form(node)
     count = _COUNTS.get(node.op_type)
     tensors = [tensor for tensor in (*node.inputs, *node.outputs) if tensor is not None and tensor.name]
     if count is None or any(tensor.shape is None for tensor in tensors):
@@ -39,8 +41,8 @@ def weight_bytes(nodes: Iterable[NodeFacts], precision: str) -> int:
 
 def _constant_bytes(node: NodeFacts, position: int, tensor: TensorFacts, precision: str) -> int:
     size = prod(tensor.shape or ())
-    if node.op_type == "DequantizeLinear" and position == 0 and tensor.constant is not None:
-        return int(tensor.constant.nbytes)
+    if tensor.constant is not None and size > 1 and (node.op_type == "DequantizeLinear" or tensor.dtype in CODES):
+        return int(tensor.constant.nbytes) if position != 1 or tensor.dtype in CODES else 0
     if tensor.dtype not in ("FLOAT", "FLOAT16") or node.op_type in ("QuantizeLinear", "DequantizeLinear", "Resize"):
         return 0
     if precision == "int8" and position == 2 and node.op_type in ("Conv", "ConvTranspose", "Gemm"):

@@ -15,6 +15,7 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
+from rknn_ep.errors import OptionError
 from rknn_ep.partitioning.borders import Border, border
 from rknn_ep.partitioning.capability import judge
 from rknn_ep.partitioning.checks import Context, boundary, idle, pays, trim
@@ -112,7 +113,12 @@ def plan(
         min_partition_macs: partitions below this are given back; 0 keeps all; None lets the cost model decide.
         rules: capability rules, the first to ask at the front; None asks the shipped tables.
         trim_native: whether what the vendor's CPU side would compute is left to the host at a partition's border.
+
+    Raises:
+        OptionError: the target does not compute in this precision.
     """
+    if precision not in target.precisions:
+        raise OptionError(f"{target.name} does not compute in {precision}: it has {', '.join(target.precisions)}")
     verdicts = judge(view, target, precision, rules=rules, exclude_nodes=exclude_nodes, exclude_ops=exclude_ops)
     wires = Wires.of(view)
     supported = [verdict.outcome is not Outcome.REFUSED for verdict in verdicts]

@@ -94,7 +94,7 @@ def load_table(name: str) -> Table:
 
 
 def _findings(case: str, entry: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Finding]:
-    source = f"{data['sources']['cases']}, case {case} at opset {entry['opset']}"
+    source = entry.get("source") or f"{data['sources']['cases']}, case {case} at opset {entry['opset']}"
     if "from" in entry:
         source += f", probed for {entry['from']} and taken over"
     elif data["inherits"]:

@@ -35,6 +35,11 @@ class Case:
     """Breaking a limit refuses the node: it is too much work for the vendor's CPU side."""
 
 
+def lowered(operators: str) -> str:
+    """The note of a case that was probed written out: whoever hands the partition to the compiler writes it so."""
+    return f"handed to the compiler as {operators}"
+
+
 class Refuse(Exception):  # noqa: N818  (a verdict on its way, not a failure)
     """The node is no instance of any probed case."""
 
@@ -78,7 +83,8 @@ def float_types(node: NodeFacts, *, outputs: Sequence[str] = FLOATS) -> None:
         if tensor is not None and tensor.constant is None:
             typed(tensor, FLOATS)
     for tensor in node.outputs:
-        typed(tensor, outputs)
+        if tensor.name:
+            typed(tensor, outputs)
 
 
 def typed(tensor: TensorFacts, types: Sequence[str]) -> None:

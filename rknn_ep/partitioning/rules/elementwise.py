@@ -6,7 +6,11 @@ cases Relu_1d to Relu_5d, Add_1d to Mul_5d). Broadcasting is probed up to rank 5
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from math import prod
+from typing import Any
+
+import numpy as np
 
 from rknn_ep.partitioning.rules.common import (
     FLOATS,
@@ -15,11 +19,13 @@ from rknn_ep.partitioning.rules.common import (
     Case,
     Refuse,
     Rule,
+    computed,
     data,
+    expect,
     fixed,
     float_types,
     given,
-    integer,
+    lowered,
     ranked,
     shape,
     typed,
@@ -67,10 +73,20 @@ ARITHMETIC = ["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Mean", "Sum", "M
 COMPARISONS = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
 
 
+LOWERED = {
+    "Selu": Case("l_Selu", note=lowered("Elu, Mul")),
+    "Celu": Case("l_Celu", note=lowered("Div, Elu, Mul")),
+    "Softsign": Case("l_Softsign", note=lowered("Abs, Add, Div")),
+    "Mean": Case("l_Mean", note=lowered("Sum, Mul")),
+    "Min": Case("l_Min", note=lowered("Neg, Max, Neg")),
+}
+"""Operators that the compiler leaves to the CPU side and that are NPU operators when written out."""
+
+
 def unary(node: NodeFacts) -> Case:
     """One float tensor in, one of the same shape out."""
     float_types(node)
-    return Case(node.op_type)
+    return LOWERED.get(node.op_type, Case(node.op_type))
 
 
 def clip(node: NodeFacts) -> Case:
@@ -83,7 +99,7 @@ def clip(node: NodeFacts) -> Case:
 def mish(node: NodeFacts) -> Case:
     """As an operator it is computed on the CPU side; written out, the compiler fuses it on the NPU."""
     float_types(node)
-    return Case("p_mish", note="handed to the compiler as Softplus, Tanh, Mul")
+    return Case("p_mish", note=lowered("Softplus, Tanh, Mul"))
 
 
 def identity(node: NodeFacts) -> Case:
@@ -101,22 +117,53 @@ def arithmetic(node: NodeFacts) -> Case:
     """Two or more tensors, broadcast against each other; a constant operand may change the case."""
     float_types(node)
     _broadcastable(node)
-    if node.op_type == "Pow":
-        return Case(_power(node))
     operands = [tensor for tensor in node.inputs if tensor is not None]
-    constant_last = len(operands) == 2 and operands[1].constant is not None
-    any_constant = any(tensor.constant is not None for tensor in operands)
-    if node.op_type == "Div":
-        return Case("Div_const" if constant_last else "Div_const_first" if any_constant else "Div")
-    if node.op_type in ("Max", "Min"):
-        return Case(f"{node.op_type}_const" if any_constant else node.op_type)
+    constants = [tensor.constant for tensor in operands]
+    special = _ARITHMETIC.get(node.op_type)
+    if special is not None:
+        return special(constants)
     if node.op_type == "Mod":
-        if integer(node, "fmod", 0) != 1:
-            raise Refuse("attribute", "fmod is 0", "fmod = 1")
-        return Case("Mod")
-    if node.op_type in ("Add", "Mul") and any_constant:
-        return Case("Add_const_ch" if node.op_type == "Add" else "Mul_const_scalar")
-    return Case(node.op_type)
+        expect(node, "fmod", 0, 1)
+    return LOWERED.get(node.op_type, Case(node.op_type))
+
+
+Constants = Sequence[np.ndarray[Any, Any] | None]
+
+
+def _power(constants: Constants) -> Case:
+    exponent = constants[1]
+    if exponent is None or exponent.size != 1:
+        return Case("Pow")
+    return Case({2.0: "Pow_const2", 0.5: "Pow_half"}.get(float(exponent.reshape(())), "Pow_const3"))
+
+
+def _quotient(constants: Constants) -> Case:
+    return Case("Div_const" if constants[1] is not None else "Div_const_first" if constants[0] is not None else "Div")
+
+
+def _extremum(op_type: str) -> Callable[[Constants], Case]:
+    def judge(constants: Constants) -> Case:
+        if len(constants) == 2 and any(value is not None and value.size == 1 for value in constants):
+            return Case("Clip", note=lowered("Clip"))
+        if op_type == "Min":
+            return LOWERED["Min"]
+        return Case("Max" if all(value is None for value in constants) else "Max_const")
+
+    return judge
+
+
+def _with_constant(plain: str, constant: str) -> Callable[[Constants], Case]:
+    return lambda constants: Case(plain if all(value is None for value in constants) else constant)
+
+
+_ARITHMETIC: dict[str, Callable[[Constants], Case]] = {
+    "Pow": _power,
+    "Div": _quotient,
+    "Max": _extremum("Max"),
+    "Min": _extremum("Min"),
+    "Add": _with_constant("Add", "Add_const_ch"),
+    "Mul": _with_constant("Mul", "Mul_const_scalar"),
+}
 
 
 def comparison(node: NodeFacts) -> Case:
@@ -151,11 +198,10 @@ def where(node: NodeFacts) -> Case:
 
 
 def prelu(node: NodeFacts) -> Case:
-    """The slope is constant."""
+    """The slope is constant; with a computed one the compiler fails."""
     float_types(node)
-    fixed(node, 1)
     ranked(data(node), *UP_TO_FIVE)
-    return Case("PRelu")
+    return Case("l_PRelu_dyn", note=lowered("Relu, Neg, Mul, Sub")) if computed(node, 1) else Case("PRelu")
 
 
 def cast(node: NodeFacts) -> Case:
@@ -165,13 +211,6 @@ def cast(node: NodeFacts) -> Case:
     typed(node.outputs[0], types)
     target = node.outputs[0].dtype
     return Case("Cast_bool" if target == "BOOL" else "Cast_i32" if target == "INT32" else "Cast_f16")
-
-
-def _power(node: NodeFacts) -> str:
-    exponent = data(node, 1).constant
-    if exponent is None or exponent.size != 1:
-        return "Pow"
-    return {2.0: "Pow_const2", 0.5: "Pow_half"}.get(float(exponent.reshape(())), "Pow_const3")
 
 
 def _broadcastable(node: NodeFacts) -> None:

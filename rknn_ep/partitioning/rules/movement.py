@@ -18,6 +18,7 @@ from rknn_ep.partitioning.rules.common import (
     given,
     integer,
     integers,
+    lowered,
     ranked,
     shape,
     text,
@@ -151,6 +152,8 @@ def blocks(node: NodeFacts) -> Case:
     """DepthToSpace and SpaceToDepth."""
     float_types(node)
     ranked(data(node), 4)
+    if node.op_type == "SpaceToDepth":
+        return Case("l_SpaceToDepth", note=lowered("Conv"))
     return Case("DepthToSpace_CRD" if text(node, "mode", "DCR") == "CRD" else node.op_type)
 
 

@@ -13,6 +13,7 @@ from rknn_ep.partitioning.rules.common import (
     expect,
     fixed,
     float_types,
+    lowered,
     one_output,
     ranked,
     shape,
@@ -21,13 +22,13 @@ from rknn_ep.records import NodeFacts
 
 
 def batch(node: NodeFacts) -> Case:
-    """Inference mode; a scale and shift by channel. The compiler dies when they are computed."""
+    """Inference mode; a scale and shift by channel. The compiler dies when they are computed at run time."""
     float_types(node)
     one_output(node)
     expect(node, "training_mode", 0, 0)
     rank = ranked(data(node), 2, 3, 4, 5)
     if computed(node, 1, 2, 3, 4):
-        return Case("BatchNormalization_dyn")
+        return Case("l_BatchNormalization_dyn", note=lowered("Sub, Sqrt, Div, Mul, Add"))
     return Case("BatchNormalization" if rank == 4 else f"BatchNormalization_{rank}d")
 
 
@@ -36,29 +37,29 @@ def instance(node: NodeFacts) -> Case:
     float_types(node)
     rank = ranked(data(node), 3, 4)
     if computed(node, 1, 2):
-        return Case("InstanceNormalization_dyn")
+        return Case("l_InstanceNormalization_dyn", note=lowered("InstanceNormalization, Mul, Add"))
     return Case("InstanceNormalization" if rank == 4 else "InstanceNormalization_3d")
 
 
 def layer(node: NodeFacts) -> Case:
-    """Along the last axis. The compiler has the operator in four dimensions only; below, it is handed on written out."""
+    """Along the last axis. The compiler wants the attribute epsilon written out (without it: KeyError)."""
     float_types(node)
     one_output(node)
     rank = ranked(data(node), 2, 3, 4)
-    fixed(node, 1, 2)
     if axis_of(node, rank, -1) != rank - 1:
         raise Refuse("attribute", f"axis is {node.attributes.get('axis')} of rank {rank}", "axis = -1")
-    if rank == 4:
-        return Case("LayerNorm_4d")
-    return Case("p_layernorm_decomp", note="handed to the compiler written out: it refuses the operator below four dimensions")
+    if computed(node, 1, 2):
+        return Case("LayerNormalization_dyn")
+    note = "" if "epsilon" in node.attributes else "handed to the compiler with epsilon written out"
+    return Case(f"LayerNorm_{rank}d_eps", note=note)
 
 
 def group(node: NodeFacts) -> Case:
-    """Computed on the CPU side."""
+    """As an instance normalisation of the groups."""
     float_types(node)
     ranked(data(node), 4)
     fixed(node, 1, 2)
-    return Case("GroupNormalization")
+    return Case("l_GroupNormalization", note=lowered("Reshape, InstanceNormalization, Reshape, Mul, Add"))
 
 
 def lp(node: NodeFacts) -> Case:
@@ -93,8 +94,10 @@ def one_of_many(node: NodeFacts) -> Case:
     """LogSoftmax and Hardmax."""
     float_types(node)
     rank = ranked(data(node), 1, 2, 3, 4)
-    plain = rank == 4 and axis_of(node, rank, -1) == 1
-    return Case(node.op_type if plain else f"{node.op_type}_2d")
+    axis = axis_of(node, rank, -1)
+    if node.op_type == "Hardmax" and rank == 4 and axis == 3:
+        return Case("Hardmax_last")
+    return Case(node.op_type if rank == 4 and axis == 1 else f"{node.op_type}_2d")
 
 
 RULES: dict[str, Rule] = {

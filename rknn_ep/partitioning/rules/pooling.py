@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rknn_ep.partitioning.rules.common import (
     FLOATS,
     Case,
@@ -11,6 +13,7 @@ from rknn_ep.partitioning.rules.common import (
     float_types,
     integer,
     integers,
+    lowered,
     one_output,
     ranked,
     shape,
@@ -37,7 +40,7 @@ def max_pool(node: NodeFacts) -> Case:
 
 
 def average_pool(node: NodeFacts) -> Case:
-    """Without padding, or counting it, on the NPU; leaving padding out of the mean is done by the CPU side."""
+    """On the NPU; a mean that leaves padding out is handed on as one that counts it, times a constant plane."""
     float_types(node)
     rank = ranked(data(node), 3, 4, 5)
     area = window(node, integers(node, "kernel_shape", ()))
@@ -48,10 +51,13 @@ def average_pool(node: NodeFacts) -> Case:
         if padded or ceil:
             raise Refuse("attribute", f"pads or ceil_mode in {rank - 2} dimensions", "neither, outside two dimensions")
         return _case("AveragePool1d" if rank == 3 else "AveragePool_3d", "AveragePool", node, area)
-    name = (
-        "AveragePool_ceil" if ceil else "AveragePool_nopad" if not padded else "AveragePool_incpad" if counted else "AveragePool"
+    if padded and not counted and not ceil:
+        return replace(
+            _case("l_AveragePool_pad", "AveragePool", node, area), note=lowered("AveragePool that counts padding, Mul")
+        )
+    return _case(
+        "AveragePool_ceil" if ceil else "AveragePool_incpad" if padded else "AveragePool_nopad", "AveragePool", node, area
     )
-    return _case(name, "AveragePool", node, area)
 
 
 def lp_pool(node: NodeFacts) -> Case:

@@ -30,7 +30,7 @@ def _conversion(node: NodeFacts) -> Case:
         raise Refuse("attribute", f"one scale for each of {scale.size} channels of an activation", "one scale a tensor")
     if not constant:
         ranked(data(node), *range(1, 6))
-    return Case(node.op_type)
+    return Case("QDQ")
 
 
 RULES: dict[str, Rule] = {"QuantizeLinear": quantize, "DequantizeLinear": dequantize}

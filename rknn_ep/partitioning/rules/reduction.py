@@ -14,6 +14,7 @@ from rknn_ep.partitioning.rules.common import (
     float_types,
     integer,
     integers,
+    lowered,
     ranked,
     typed,
     values,
@@ -21,6 +22,13 @@ from rknn_ep.partitioning.rules.common import (
 from rknn_ep.records import NodeFacts
 
 REDUCTIONS = ["Max", "Min", "Mean", "Sum", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare"]
+
+
+LOWERED = {
+    "ReduceL1": Case("l_ReduceL1", note=lowered("Abs, ReduceSum")),
+    "ReduceSumSquare": Case("l_ReduceSumSquare", note=lowered("Mul, ReduceSum")),
+}
+"""Operators that the compiler leaves to the CPU side and that are NPU operators when written out."""
 
 
 def reduce(node: NodeFacts) -> Case:
@@ -31,6 +39,8 @@ def reduce(node: NodeFacts) -> Case:
     if not axes and integer(node, "noop_with_empty_axes", 0):
         raise Refuse("attribute", "noop_with_empty_axes without axes", "axes are given")
     along = sorted(axis % rank for axis in axes or range(rank))
+    if node.op_type in LOWERED:
+        return LOWERED[node.op_type]
     if node.op_type not in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"):
         return Case(node.op_type)
     return Case(f"{node.op_type}{_configuration(node, rank, along)}")
