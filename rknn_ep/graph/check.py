@@ -12,9 +12,9 @@ from pathlib import Path
 import onnx
 
 from rknn_ep.errors import ModelError
+from rknn_ep.graph.check_nodes import check_signatures, describe
 from rknn_ep.graph.external import check_external
 from rknn_ep.graph.tensor_size import stored_bytes
-
 
 
 def check_model(model: onnx.ModelProto, label: str, folder: Path | None, maximum_bytes: int) -> None:
@@ -43,7 +43,10 @@ def check_model(model: onnx.ModelProto, label: str, folder: Path | None, maximum
             f"{label} is not a complete ONNX model: it has no {' and no '.join(missing)}", remedy="Fetch or export it again."
         )
     _check_versions(model, label)
+    if not all(isinstance(text, str) for text in _free_texts(model)):
+        raise ModelError(f"{label}: a name or description is not text", remedy="The file is damaged; export it again.")
     _check_names(model.graph, label, set())
+    check_signatures(model.graph, {item.domain: item.version for item in model.opset_import}, label)
     total = 0
     for owner, tensor in _tensors(model.graph):
         total += _check_tensor(tensor, owner, label, folder)
@@ -52,6 +55,26 @@ def check_model(model: onnx.ModelProto, label: str, folder: Path | None, maximum
                 f"{label} holds more than 2 GiB of weights; models over 2 GiB are not supported",
                 remedy="Split the model, or export it in float16.",
             )
+
+
+def _free_texts(model: onnx.ModelProto) -> Iterator[str | bytes]:
+    """Text that means nothing to us; protobuf gives what is not UTF-8 as bytes."""
+    yield from (
+        model.producer_name,
+        model.producer_version,
+        model.domain,
+        model.doc_string,
+        model.graph.name,
+        model.graph.doc_string,
+    )
+    for entry in (*model.metadata_props, *model.graph.metadata_props):
+        yield from (entry.key, entry.value)
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        yield value.doc_string
+        if value.type.HasField("tensor_type"):
+            yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim if dim.HasField("dim_param"))
+    for node in model.graph.node:
+        yield node.doc_string
 
 
 def _check_versions(model: onnx.ModelProto, label: str) -> None:
@@ -70,11 +93,16 @@ def _check_versions(model: onnx.ModelProto, label: str) -> None:
                 remedy="Upgrade the onnx package or export the model with an older opset, for example 17.",
             )
         if item.version < 1:
-            raise ModelError(f"{label} uses opset {item.version}, which never was", remedy="The file is damaged; export it again.")
+            raise ModelError(
+                f"{label} uses opset {item.version}, which never was", remedy="The file is damaged; export it again."
+            )
 
 
 def _check_names(graph: onnx.GraphProto, label: str, outside: set[str]) -> None:
     """Every value has one maker, and whatever is read is made somewhere."""
+    declared = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    if not all(isinstance(one.name, str) for one in declared):
+        raise ModelError(f"{label}: a value has a name that is not text", remedy="The file is damaged; export it again.")
     known = outside | {value.name for value in graph.input}
     known.update(tensor.name for tensor in graph.initializer)
     known.update(tensor.values.name for tensor in graph.sparse_initializer)
@@ -96,14 +124,14 @@ def _check_names(graph: onnx.GraphProto, label: str, outside: set[str]) -> None:
         for attribute in node.attribute:
             for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
                 _check_names(body, label, known)
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        if not value.name:
+            raise ModelError(
+                f"{label}: an input, output or initializer has no name", remedy="The file is damaged; export it again."
+            )
     for value in graph.output:
         if value.name not in known:
             raise ModelError(f"{label}: nothing makes the output '{value.name}'", remedy="The file is damaged; export it again.")
-
-
-def describe(node: onnx.NodeProto) -> str:
-    """A node for people: Conv 'conv1', or Conv -> 'y' where it has no name."""
-    return f"{node.op_type} '{node.name}'" if node.name else f"{node.op_type} -> '{', '.join(node.output)}'"
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:

@@ -48,7 +48,11 @@ def to_float32(model: ir.Model, *, keep_border: bool = True) -> ir.Model:
 
 
 def _attribute(name: str, attribute: ir.Attr) -> ir.Attr | None:
-    if attribute.type == ir.AttributeType.INT and name in ("to", "dtype", "output_dtype", "stash_type") and attribute.value == _HALF:
+    if (
+        attribute.type == ir.AttributeType.INT
+        and name in ("to", "dtype", "output_dtype", "stash_type")
+        and attribute.value == _HALF
+    ):
         return ir.AttrInt64(name, int(_SINGLE))
     if attribute.type == ir.AttributeType.TENSOR and attribute.as_tensor().dtype == _HALF:
         array: np.ndarray[Any, Any] = attribute.as_tensor().numpy().astype(np.float32)
@@ -60,7 +64,9 @@ def _refuse_bodies(node: ir.Node) -> None:
     for body in bodies_of(node):
         for inner in ir.traversal.RecursiveGraphIterator(body):
             if any(value is not None and value.dtype == _HALF for value in (*inner.inputs, *inner.outputs)):
-                raise ModelError(f"the body of {node.op_type} '{node.name}' holds float16 tensors, which stay with the host runtime")
+                raise ModelError(
+                    f"the body of {node.op_type} '{node.name}' holds float16 tensors, which stay with the host runtime"
+                )
 
 
 def _cast_at_border(graph: ir.Graph, value: ir.Value) -> None:

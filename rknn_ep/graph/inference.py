@@ -91,7 +91,7 @@ class NodeInference:
         shown = {f"i{place}": one for place, one in enumerate(data) if one is not None}
         try:
             found = onnx.shape_inference.infer_node_outputs(schema, proto, given, shown, opset_imports=self._imports)
-        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, KeyError) as error:
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError, KeyError) as error:
             log.debug("shape inference of %s failed: %s", proto.op_type, error)
             return str(error).strip() or type(error).__name__
         return {int(name[1:]): one for name, one in found.items() if name and one.WhichOneof("value")}

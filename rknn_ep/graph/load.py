@@ -61,10 +61,10 @@ def serialize(model: ir.Model) -> bytes:
         )
     try:
         return bytes(ir.to_proto(_with_data_inside(model)).SerializeToString(deterministic=True))
-    except (EncodeError, ValueError) as error:
-        if "size" in str(error) or "2GB" in str(error) or isinstance(error, EncodeError):
-            raise ModelError("the model exceeds 2 GiB as ONNX bytes", remedy=_SMALLER) from error
-        raise
+    except EncodeError as error:
+        raise ModelError("the model exceeds 2 GiB as ONNX bytes", remedy=_SMALLER) from error
+    except ir.serde.SerdeError as error:
+        raise ModelError(f"the model cannot be written as ONNX: {error.__cause__ or error}") from error
 
 
 def _parse(content: bytes, label: str, folder: Path | None) -> ir.Model:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import onnx_ir as ir
 
+from rknn_ep.errors import ModelError, RknnEpError
 from rknn_ep.graph.origins import trace
 from rknn_ep.graph.passes.convert_opset import ConvertOpset
 from rknn_ep.graph.passes.fold_affine import FoldAffine
@@ -18,8 +19,12 @@ from rknn_ep.graph.passes.infer_and_fold import InferAndFold
 from rknn_ep.graph.passes.lift_constants import LiftConstants
 from rknn_ep.graph.passes.remove_identity import RemoveIdentity
 from rknn_ep.graph.passes.remove_unused import RemoveUnused
+from rknn_ep.graph.passes.settle_initializers import SettleInitializers
 from rknn_ep.graph.provenance import Provenance
 from rknn_ep.graph.view import View, ViewNode
+
+
+UNFORESEEN = "the model cannot be normalised"
 
 
 def normalize(
@@ -36,16 +41,26 @@ def normalize(
         dimensions: symbolic dimension name -> value.
 
     Raises:
+        ModelError: the model is too old, or breaks its operators' rules.
         ShapeError: a dimension of an input has no value, or what was given does not fit the model.
     """
-    with _collector_paused():
-        return _normalize(model, input_shapes or {}, dimensions or {})
+    try:
+        with _collector_paused():
+            return _normalize(model, input_shapes or {}, dimensions or {})
+    except RknnEpError:
+        raise
+    except Exception as error:
+        # Models are other people's: what no check foresaw must still come out as one clear error, with its cause attached.
+        raise ModelError(
+            f"{UNFORESEEN}: {error}", remedy="Check it with onnx.checker.check_model; if it is valid, report it."
+        ) from error
 
 
 def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimensions: Mapping[str, int]) -> View:
     work = model.clone()
     provenance = Provenance(work)
     passes: list[ir.passes.PassBase] = [
+        SettleInitializers(provenance),
         FreezeInputs(provenance, input_shapes, dimensions),
         LiftConstants(provenance),
         InferAndFold(provenance, frozen=bool(input_shapes or dimensions)),

@@ -44,8 +44,6 @@ class ConvertOpset(GraphPass):
         source = model.opset_imports.get("", 0)
         nodes = list(model.graph)
         for target in _candidates(source):
-            if target == source:
-                break
             rewrites = _plan(nodes, source, target)
             if rewrites is None:
                 continue
@@ -119,10 +117,15 @@ def _unchanged_since(op_type: str, source: int) -> bool:
 
 
 def _candidates(source: int) -> list[int]:
-    if source in PREFERRED or source == 0:
+    """Opsets to try, best first; the model's own is not among them."""
+    if source in (0, PREFERRED[0]):
         return []
-    later = [version for version in range(18, min(source, onnx.defs.onnx_opset_version())) if version not in PREFERRED]
-    return [version for version in (*PREFERRED, *later) if source < PREFERRED[0] or version < source]
+    later = range(PREFERRED[0], min(source, onnx.defs.onnx_opset_version() + 1))
+    return (
+        [*PREFERRED, *(version for version in later if version not in PREFERRED)]
+        if source < PREFERRED[0]
+        else [version for version in (*PREFERRED, *later) if version < source]
+    )
 
 
 def _plan(nodes: list[ir.Node], source: int, target: int) -> list[tuple[ir.Node, list[Step]]] | None:

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from rknn_ep.graph.constant_node import tensor_of
 from rknn_ep.graph.passes.base import GraphPass, demand, done
 
+
 class LiftConstants(GraphPass):
     """Turn every Constant node into an initializer. Sparse constants stay nodes.
 
