@@ -27,12 +27,12 @@ def _shapes(rejected: tuple[NodeEntry, ...]) -> list[str]:
     count = sum(entry.reason == "shape" for entry in rejected)
     if not count:
         return []
-    return [f"{_nodes(count)} without a static shape: give every dynamic input its shape with input_shapes."]
+    return [f"Without a static shape: {_nodes(count)}. Give every dynamic input its shape with input_shapes."]
 
 
 def _opset(rejected: tuple[NodeEntry, ...]) -> list[str]:
     count = sum(entry.reason == "opset" for entry in rejected)
-    return [f"{_nodes(count)} of a newer operator set: export the model with opset 19 or older."] if count else []
+    return [f"Of a newer operator set: {_nodes(count)}. Export the model with opset 19 or older."] if count else []
 
 
 def _cuts(report: Report) -> list[str]:
@@ -55,11 +55,11 @@ def _cuts(report: Report) -> list[str]:
 
 
 def _returned(report: Report) -> list[str]:
-    work = sum(entry.macs for entry in report.returned)
+    work = sum(entry.macs for entry in report.returned if entry.reason == "cost")
     count = sum(len(entry.nodes) for entry in report.returned if entry.reason == "cost")
     if not count:
         return []
-    return [f"{_nodes(count)} with {work:,} MACs were given back because they would not pay; min_partition_macs=0 keeps them."]
+    return [f"Given back because they would not pay: {_nodes(count)} with {work:,} MACs; min_partition_macs=0 keeps them."]
 
 
 def _native(report: Report) -> list[str]:
@@ -74,4 +74,4 @@ def _native(report: Report) -> list[str]:
 
 
 def _nodes(count: int) -> str:
-    return "1 node is" if count == 1 else f"{count} nodes are"
+    return "1 node" if count == 1 else f"{count} nodes"

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rknn_ep.partitioning.patterns import probed_patterns
 from rknn_ep.partitioning.rules import RULES, Case, Refuse
 from rknn_ep.partitioning.rules.codes import float_form, is_quantized_operator
 from rknn_ep.partitioning.tables_reader import Finding, Table, load_table
@@ -68,7 +69,24 @@ def judge(
     """
     asked = [table_rule()] if rules is None else list(rules)
     off = Excluded(frozenset(exclude_nodes), frozenset(exclude_ops))
-    return tuple(off.judge(node.facts) or _judge(node.facts, target, precision, asked) for node in view.nodes)
+    verdicts = [off.judge(node.facts) or _judge(node.facts, target, precision, asked) for node in view.nodes]
+    if any(verdict.outcome is Outcome.NATIVE_CPU for verdict in verdicts):
+        _fuse(view, verdicts, target, precision)
+    return tuple(verdicts)
+
+
+def _fuse(view: View, verdicts: list[Verdict], target: Target, precision: str) -> None:
+    """Lift nodes that the table alone puts on the CPU side, and that the compiler fuses into an NPU operator with others."""
+    table = load_table(target.capability_table or target.name)
+    for case, nodes in probed_patterns(view):
+        if any(verdicts[node].outcome is Outcome.REFUSED for node in nodes):
+            continue
+        together = _verdict(Case(case, note="fused with the nodes around it"), table, target, precision)
+        if together.outcome is Outcome.NPU and not stays_float(together):
+            for node in nodes:
+                beside = verdicts[node].outcome is Outcome.NATIVE_CPU
+                if beside and verdicts[node] == judge_by_table(view.nodes[node].facts, target, precision):
+                    verdicts[node] = together
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,30 @@ GATES = ("SiLU", "Mish", "GELU")
 """Small graphs that are fused like an activation."""
 
 
+PATTERN_CASES = {
+    "attention": "p_attention",
+    "GELU": "p_gelu_erf",
+    "Mish": "p_mish",
+    "SiLU": "p_silu",
+    "RMSNorm": "p_rmsnorm_decomp",
+}
+"""Pattern -> the case of the capability tables in which it was probed."""
+
+
 def native_groups(view: View) -> tuple[tuple[int, ...], ...]:
     """Every node of the view in exactly one group, groups ordered by their last node."""
-    finder = _Finder([node.facts for node in view.nodes], wire(view.model.graph))
-    return finder.groups()
+    return _finder(view).groups()
+
+
+def probed_patterns(view: View) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The patterns that a capability table has a case for: (name of the case, nodes)."""
+    finder = _finder(view)
+    finder.groups()
+    return tuple((PATTERN_CASES[kind], nodes) for kind, nodes in finder.patterns)
+
+
+def _finder(view: View) -> _Finder:
+    return _Finder([node.facts for node in view.nodes], wire(view.model.graph))
 
 
 class _Finder:
@@ -51,6 +71,7 @@ class _Finder:
         self.members: dict[int, list[int]] = {}
         """Last node -> all nodes of its group."""
         self.kind: dict[int, str] = {}
+        self.patterns: list[tuple[str, tuple[int, ...]]] = []
 
     def groups(self) -> tuple[tuple[int, ...], ...]:
         patterns: list[tuple[str, str, Callable[[int], list[int] | None]]] = [
@@ -87,6 +108,8 @@ class _Finder:
         self.kind[last] = kind
         for node in nodes:
             self.group_of[node] = last
+        if kind in PATTERN_CASES:
+            self.patterns.append((kind, tuple(nodes)))
 
     # ------------------------------------------------------------------------------------- looking around
 

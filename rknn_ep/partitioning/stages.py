@@ -77,26 +77,25 @@ def sink(level: list[int], readers: Sequence[Sequence[int]], supported: Sequence
             members.setdefault(representative, []).append(unit)
     for representative in sorted(members, key=lambda one: -level[one]):
         units = members[representative]
-        latest, read_by_partition = _latest(units, part, level, readers, supported)
-        if read_by_partition and latest > level[representative]:
+        latest = _latest(units, part, level, readers, supported)
+        if latest is not None and latest > level[representative]:
             for unit in units:
                 level[unit] = latest
 
 
 def _latest(
     units: Sequence[int], part: Sequence[int], level: Sequence[int], readers: Sequence[Sequence[int]], supported: Sequence[bool]
-) -> tuple[int, bool]:
-    latest, supported_at = 1 << 60, 1 << 60
+) -> int | None:
+    """The level of the first partition that reads a connected part, unless an unsupported unit needs it before."""
+    first: int | None = None
+    bound: int | None = None
     for unit in units:
         for target in readers[unit]:
-            if part[target] == part[unit] and supported[target]:
-                continue
-            if supported[target]:
-                supported_at = min(supported_at, level[target])
-                latest = min(latest, level[target])
-            else:
-                latest = min(latest, level[target] - 1)
-    return latest, supported_at == latest
+            if not supported[target]:
+                bound = level[target] - 1 if bound is None else min(bound, level[target] - 1)
+            elif part[target] != part[unit]:
+                first = level[target] if first is None else min(first, level[target])
+    return first if first is not None and (bound is None or first <= bound) else None
 
 
 def on_cycles(readers: Sequence[Sequence[int]]) -> list[int]:
