@@ -62,11 +62,12 @@ std::string environment(const char* name) {
 thread_local std::unique_ptr<KeyValues> configured;
 
 EngineOptions engine_options() {
+  const std::unique_ptr<KeyValues> given = std::move(configured);  // for one rknn_init, be it good or not
   std::string simulation = environment("RKNN_EP_SIMULATION");
   std::string threads = environment("RKNN_EP_SIMULATION_THREADS");
-  if (configured) {
-    simulation = configured->get("simulation", simulation);
-    threads = configured->get("simulation_threads", threads);
+  if (given) {
+    simulation = given->get("simulation", simulation);
+    threads = given->get("simulation_threads", threads);
   }
   EngineOptions options;
   if (!simulation.empty() && simulation != "fast" && simulation != "exact") {
@@ -129,11 +130,10 @@ RKNN_EP_EXPORT int rknn_ep_simulator_configure(const void* api, const char* opti
 
 RKNN_EP_EXPORT int rknn_init(rknn_context* context, void* model, uint32_t size, uint32_t flag, rknn_init_extend*) {
   return guarded("rknn_init", [&] {
+    const EngineOptions options = engine_options();
     if (!context || !model) throw Failure(RKNN_ERR_PARAM_INVALID, "context or model is null");
     *context = 0;
     if (flag & RKNN_FLAG_ASYNC_MASK) throw Failure(RKNN_ERR_PARAM_INVALID, "RKNN_FLAG_ASYNC_MASK is not simulated");
-    const EngineOptions options = engine_options();
-    configured = nullptr;
     const bool stays = (flag & RKNN_FLAG_MODEL_BUFFER_ZERO_COPY) != 0;
     std::shared_ptr<Model> loaded = size == 0 ? Model::from_file(static_cast<const char*>(model), options)
                                               : Model::from_memory(model, size, stays, options);

@@ -32,6 +32,12 @@ Context::Context(std::shared_ptr<Model> model) : model_(std::move(model)) {
   outputs_ = make_ports(description.outputs, output_values_);
 }
 
+std::shared_ptr<Context> Context::duplicate() const {
+  const Soc& soc = model_->description().soc;
+  if (soc.zero_copy_only()) throw Failure(RKNN_ERR_TARGET_PLATFORM_UNMATCH, soc.name + " cannot duplicate contexts");
+  return std::make_shared<Context>(model_);
+}
+
 std::vector<Context::Port> Context::make_ports(const std::vector<Tensor>& tensors,
                                                std::vector<ort::OrtValue*>& values) {
   std::vector<Port> ports(tensors.size());

@@ -15,7 +15,7 @@ class Context {
  public:
   explicit Context(std::shared_ptr<Model> model);
   // A second context on the same weights.
-  std::shared_ptr<Context> duplicate() const { return std::make_shared<Context>(model_); }
+  std::shared_ptr<Context> duplicate() const;
 
   void query(int command, void* info, uint32_t size);
   void set_inputs(uint32_t count, const rknn_input* inputs);

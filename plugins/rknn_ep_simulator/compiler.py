@@ -38,10 +38,10 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     _require_types(model, request.partition)
     borders = round_at_borders(model, request.groups)
     description = describe(model, request)
+    refuse_what_cannot_load(model, request.partition)
     exact = make_exact(model)
-    for variant in (model, exact.model if exact is not None else None):
-        if variant is not None:
-            refuse_what_cannot_load(variant, request.partition)
+    if exact is not None:
+        refuse_what_cannot_load(exact.model, request.partition)
 
     weights = WeightFile(WEIGHTS)
     entries = {MODEL: weights.detach(model)}

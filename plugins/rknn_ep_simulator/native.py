@@ -100,12 +100,17 @@ def _weight_bytes(model: ir.Model) -> int:
 def _internal_bytes(model: ir.Model) -> int:
     """The most that intermediate tensors occupy together, each from its making to its last reading."""
     last = {value: index for index, node in enumerate(model.graph) for value in node.inputs if value is not None}
+    for node in reversed(model.graph):
+        if node.op_type == DEQUANTIZE and node.inputs[0] is not None:  # whoever reads the real numbers reads the codes
+            last[node.inputs[0]] = max(last[node.inputs[0]], last.get(node.outputs[0], 0))
     stored = [value for node in model.graph for value in node.outputs if _occupies(value)]
     live = peak = 0
     dying: dict[int, int] = {}
     making: dict[ir.Node, list[ir.Value]] = {}
     for value in stored:
         producer = value.producer()
+        if producer is not None and producer.op_type == QUANTIZE and producer.inputs[0] is not None:
+            producer = producer.inputs[0].producer() or producer  # the operator itself writes the codes
         if producer is not None:
             making.setdefault(producer, []).append(value)
     for index, node in enumerate(model.graph):

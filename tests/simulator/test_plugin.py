@@ -1,0 +1,87 @@
+"""The plugin's records and what the compiler refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from rknn_ep.artifact.native_text import NativeDescription
+from rknn_ep.errors import CompileError
+from rknn_ep.plugins import plugins
+from rknn_ep.records import CompileRequest
+from tests.simulator import bundles
+
+
+def test_the_simulator_is_the_device_that_auto_takes_off_board_and_compiles_for_every_bundle() -> None:
+    runtime, compiler = plugins().runtimes()["simulator"], plugins().compilers()["simulator"]
+    assert runtime.automatic > 0 and runtime.available() == ""
+    assert runtime.library is not None and runtime.library().name == "librknnrt.so"
+    assert compiler.devices == ("*",) and compiler.version
+
+
+def test_the_description_says_what_the_device_sees() -> None:
+    entries = bundles.compiled(bundles.quantized_identity(), "int8", "rk3576").entries
+    text = NativeDescription.from_text(entries["native.txt"].decode())
+    assert (text.target, text.precision, text.cores, text.copying_api) == ("rk3576", "int8", 2, True)
+    assert (text.inputs[0].qtype, text.inputs[0].zero_point, np.float32(text.inputs[0].scale)) == ("INT8", -28, np.float32(0.1))
+    assert text.outputs[0].qtype == "INT8"
+    assert text.internal_bytes == 120  # both sides of the pool, one byte each
+
+
+def test_weights_count_in_the_types_of_the_device() -> None:
+    proto = bundles.model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [("x", TensorProto.FLOAT, [1, 32])],
+        [("y", TensorProto.FLOAT, [1, 16])],
+        {"w": np.ones((32, 16), np.float32)},
+    )
+    text = NativeDescription.from_text(bundles.compiled(proto).entries["native.txt"].decode())
+    assert text.weight_bytes == 32 * 16 * 2
+
+
+def test_equal_requests_give_equal_bytes() -> None:
+    first, second = (bundles.compiled(bundles.quantized_identity(), "int8").entries for _ in range(2))
+    assert first == second
+
+
+def test_large_tensors_lie_aligned_outside_the_model_and_small_ones_inside() -> None:
+    constants = {f"w{i}": np.full((300 + i, 3), i, np.float32) for i in range(3)} | {"small": np.ones(3, np.float32)}
+    nodes = [helper.make_node("Concat", [*constants][:3], ["c"], axis=0), helper.make_node("Mul", ["c", "small"], ["m"])]
+    nodes.append(helper.make_node("Add", ["m", "x"], ["y"]))
+    proto = bundles.model(nodes, [("x", TensorProto.FLOAT, [3])], [("y", TensorProto.FLOAT, [903, 3])], constants)
+    entries = bundles.compiled(proto).entries
+    made = onnx.load_model_from_string(entries["simulation.onnx"])
+    places = {}
+    for tensor in made.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            keys = {entry.key: entry.value for entry in tensor.external_data}
+            assert keys["location"] == "simulation.data" and int(keys["offset"]) % 64 == 0
+            data = entries["simulation.data"][int(keys["offset"]) :][: int(keys["length"])]
+            places[tensor.name] = np.frombuffer(data, np.float32)
+    assert sorted(places) == ["w0", "w1", "w2"]
+    assert all((places[f"w{i}"] == i).all() for i in range(3))
+
+
+def request(model: bytes) -> CompileRequest:
+    return CompileRequest(model, plugins().target("rk3588"), "fp16", "rknn_7", (), {})
+
+
+@pytest.mark.parametrize("model", [b"", b"not a model", bundles.relu().SerializeToString()[:40]])
+def test_what_is_not_a_model_is_a_compile_error_that_names_the_partition(model: bytes) -> None:
+    with pytest.raises(CompileError, match="rknn_7"):
+        plugins().compilers()["simulator"].compile(request(model))
+
+
+def test_an_operator_that_the_host_cannot_run_is_refused_while_compiling() -> None:
+    proto = bundles.relu()
+    proto.graph.node[0].op_type = "Conv"
+    with pytest.raises(CompileError, match="rknn_7"):
+        plugins().compilers()["simulator"].compile(request(proto.SerializeToString()))
+
+
+def test_a_dynamic_shape_is_refused_by_name() -> None:
+    proto = bundles.relu(("n", 3))
+    with pytest.raises(CompileError, match="'x' has no static shape"):
+        plugins().compilers()["simulator"].compile(request(proto.SerializeToString()))
