@@ -1,0 +1,72 @@
+"""`rknn-ep inspect`: told by content, not by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from rknn_ep.artifact.bundle import write_bundle
+from rknn_ep.artifact.cache import Cache
+from tests.cli.conftest import Run
+
+MANIFEST = {"partition": "rknn_0", "target": "rk3588", "precision": "int8", "macs": 1000}
+ENTRIES = {"simulation.onnx": b"onnx", "simulation.data": bytes(5000)}
+
+
+def test_a_bundle(rknn_ep: Run, tmp_path: Path) -> None:
+    path = tmp_path / "strange.name"
+    write_bundle(path, ENTRIES, MANIFEST)
+    found = json.loads(rknn_ep("inspect", path, "--json").stdout)
+    assert found["kind"] == "bundle"
+    assert found["manifest"]["target"] == "rk3588"
+    assert {item["name"]: item["bytes"] for item in found["entries"]} == {"simulation.onnx": 4, "simulation.data": 5000}
+    assert all(item["offset"] % 4096 == 0 for item in found["entries"])
+    text = rknn_ep("inspect", path).stdout
+    assert "rk3588" in text and "simulation.data" in text
+
+
+def test_a_damaged_bundle_is_an_error(rknn_ep: Run, tmp_path: Path) -> None:
+    path = tmp_path / "cut.rknnctx"
+    write_bundle(path, ENTRIES, MANIFEST)
+    path.write_bytes(path.read_bytes()[:-100])
+    result = rknn_ep("inspect", path)
+    assert result.code == 1
+    assert str(path) in result.stderr
+
+
+def test_an_ordinary_model(rknn_ep: Run, model: Path) -> None:
+    found = json.loads(rknn_ep("inspect", model, "--json").stdout)
+    assert found["kind"] == "onnx"
+    assert found["inputs"] == [{"name": "images", "dtype": "FLOAT", "shape": [1, 3, 64, 64]}]
+    assert found["operators"]["Conv"] == 2
+
+
+def test_the_cache(rknn_ep: Run, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "elsewhere")
+    cache.put_bundle("a-rknn_0", lambda path: write_bundle(path, ENTRIES, MANIFEST))
+    (tmp_path / "elsewhere" / "bundles" / "b-rknn_0.rknnctx").write_bytes(b"damaged")
+    found = json.loads(rknn_ep("inspect", tmp_path / "elsewhere", "--cache", "--json").stdout)
+    assert len(found["bundles"]) == 2
+    by_file = {Path(item["file"]).name: item for item in found["bundles"]}
+    assert by_file["a-rknn_0.rknnctx"]["target"] == "rk3588"
+    assert "damaged" in by_file["b-rknn_0.rknnctx"]
+    assert rknn_ep("inspect", tmp_path / "elsewhere", "--cache").code == 0
+    assert json.loads(rknn_ep("inspect", "--cache", "--json").stdout)["bundles"] == []
+
+
+def test_what_is_none_of_them_is_an_error(rknn_ep: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros(3))
+    for arguments in ((path,), (), (tmp_path,)):
+        result = rknn_ep("inspect", *arguments)
+        assert result.code == 1
+        assert result.stderr.startswith("error: ")
+
+
+def test_every_mutation_of_a_rknn_file_is_an_error_or_metadata(rknn_ep: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.rknn"
+    for content in (b"RKNN", b"RKNN" + bytes(60), b"RKNN" + b"\xff" * 5000):
+        path.write_bytes(content)
+        assert rknn_ep("inspect", path).code in (0, 1)
