@@ -122,7 +122,7 @@ def plan(
     verdicts = judge(view, target, precision, rules=rules, exclude_nodes=exclude_nodes, exclude_ops=exclude_ops)
     wires = Wires.of(view)
     supported = [verdict.outcome is not Outcome.REFUSED for verdict in verdicts]
-    groups = _whole(native_groups(view), supported)
+    groups = _whole(native_groups(view, wires.within), supported)
     units = build_units(wires, groups, supported)
     groups = _kept(groups, units)
     node_macs = [macs(node.facts) for node in view.nodes]
@@ -134,8 +134,9 @@ def plan(
         partial(pays, context, rates(target, precision), min_partition_macs),
     ]
     cut = cut_units(units, checks)
+    ends = {group[-1] for group in groups}
     partitions = tuple(
-        _partition(f"rknn_{number}", members, context, groups, precision) for number, members in enumerate(cut.partitions())
+        _partition(f"rknn_{number}", members, context, ends, precision) for number, members in enumerate(cut.partitions())
     )
     return Plan(
         view=view,
@@ -196,21 +197,18 @@ def _context(wires: Wires, units: Units, verdicts: Sequence[Verdict], node_macs:
     )
 
 
-def _partition(
-    name: str, members: Sequence[int], context: Context, groups: Sequence[tuple[int, ...]], precision: str
-) -> Partition:
+def _partition(name: str, members: Sequence[int], context: Context, ends: Collection[int], precision: str) -> Partition:
     units, view_nodes = context.units, context.wires.view.nodes
     nodes = tuple(sorted(node for unit in members for node in units.nodes[unit]))
     origins = tuple(sorted(origin for unit in members for origin in units.origins[unit]))
     crossing: Border = border(context.wires, nodes, set(origins))
-    inside = set(nodes)
     return Partition(
         name=name,
         nodes=nodes,
         origins=origins,
         inputs=crossing.inputs,
         outputs=crossing.outputs,
-        groups=tuple(context.wires.within.makes[group[-1]] for group in groups if group[-1] in inside),
+        groups=tuple(context.wires.within.makes[node] for node in nodes if node in ends),
         macs=sum(context.node_macs[node] for node in nodes),
         weight_bytes=weight_bytes([view_nodes[node].facts for node in nodes], precision),
         border_bytes=sum(context.sizes.get(value, 0) for value in (*crossing.inputs, *crossing.outputs)),

@@ -41,9 +41,14 @@ PATTERN_CASES = {
 """Pattern -> the case of the capability tables in which it was probed."""
 
 
-def native_groups(view: View) -> tuple[tuple[int, ...], ...]:
-    """Every node of the view in exactly one group, groups ordered by their last node."""
-    return _finder(view).groups()
+def native_groups(view: View, wiring: Wiring | None = None) -> tuple[tuple[int, ...], ...]:
+    """Every node of the view in exactly one group, groups ordered by their last node.
+
+    Args:
+        view: the normalised graph.
+        wiring: of the view's graph, where the caller has it already.
+    """
+    return _finder(view, wiring).groups()
 
 
 def probed_patterns(view: View) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -53,8 +58,8 @@ def probed_patterns(view: View) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple((PATTERN_CASES[kind], nodes) for kind, nodes in finder.patterns)
 
 
-def _finder(view: View) -> _Finder:
-    return _Finder([node.facts for node in view.nodes], wire(view.model.graph))
+def _finder(view: View, wiring: Wiring | None = None) -> _Finder:
+    return _Finder([node.facts for node in view.nodes], wiring or wire(view.model.graph))
 
 
 class _Finder:

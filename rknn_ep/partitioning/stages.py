@@ -99,7 +99,12 @@ def _latest(
 
 
 def on_cycles(readers: Sequence[Sequence[int]]) -> list[int]:
-    """Units that lie on a cycle: strongly connected sets of more than one unit (Tarjan, without recursion)."""
+    """Units that lie on a cycle."""
+    return [] if len(topological_order(readers)) == len(readers) else _knots(readers)
+
+
+def _knots(readers: Sequence[Sequence[int]]) -> list[int]:
+    """Strongly connected sets of more than one unit (Tarjan's algorithm, without recursion)."""
     index: dict[int, int] = {}
     low: dict[int, int] = {}
     stack: list[int] = []

@@ -11,8 +11,9 @@ from tests.partitioning.helpers import PLANE, build, node
 
 REFUSED = "Tan"
 """The operator that the properties exclude."""
-UNARY = ("Relu", "Sigmoid", "Exp", "Ceil", REFUSED, "Identity")
+UNARY = ("Relu", "Sigmoid", "Exp", "Ceil", "Identity")
 BINARY = ("Add", "Mul")
+KINDS = ("unary", "unary", "refused", "refused", "binary", "binary", "constant", "shape", "pair")
 
 
 @st.composite
@@ -27,8 +28,10 @@ def models(draw: st.DrawFn, most: int = 24) -> onnx.ModelProto:
 
     for index in range(draw(st.integers(1, most))):
         out = f"v{index}"
-        kind = draw(st.sampled_from(("unary", "unary", "unary", "binary", "binary", "constant", "shape", "pair")))
-        if kind == "unary":
+        kind = draw(st.sampled_from(KINDS))
+        if kind == "refused":
+            nodes.append(node(REFUSED, [pick()], [out]))
+        elif kind == "unary":
             nodes.append(node(draw(st.sampled_from(UNARY)), [pick()], [out]))
         elif kind == "binary":
             nodes.append(node(draw(st.sampled_from(BINARY)), [pick(), pick()], [out]))
