@@ -95,12 +95,14 @@ def absorb(node: ir.Node, affine: Affine) -> Absorbed | None:
     if weight is None or (bias_value is not None and bias is None):
         return None
     channels = _channels(node, weight)
+    # An overflow in the weight's own type shows as infinity, and is refused below.
     scale, shift = np.broadcast_to(affine.scale, channels), np.broadcast_to(affine.shift, channels)
-    beta = node.attributes.get_float("beta", 1.0) if node.op_type == "Gemm" and bias is not None else 1.0
+    beta = node.attributes.get_float("beta", 1.0) if node.op_type == "Gemm" else 1.0
     if beta == 0.0:
         return None
-    scaled = None if np.all(scale == 1) else (weight * _spread(node, weight, scale)).astype(weight.dtype)
-    new_bias = ((0.0 if bias is None else bias.astype(np.float64) * scale) + shift / beta).astype(weight.dtype)
+    with np.errstate(over="ignore"):
+        scaled = None if np.all(scale == 1) else (weight * _spread(node, weight, scale)).astype(weight.dtype)
+        new_bias = ((0.0 if bias is None else bias.astype(np.float64) * scale) + shift / beta).astype(weight.dtype)
     if not np.isfinite(new_bias.astype(np.float64)).all() or (scaled is not None and not _finite(scaled)):
         return None
     return Absorbed(scaled, np.asarray(new_bias))

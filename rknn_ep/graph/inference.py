@@ -21,6 +21,11 @@ _FEW_FLOATS = 16
 """The same for floats: the scales of a Resize, never weights."""
 
 
+_LIKE_INPUT = ("GroupNormalization", "MeanVarianceNormalization")
+"""Operators whose schemas have no inference function; their output is like their input."""
+_COMPARISONS = ("GreaterOrEqual", "LessOrEqual")
+
+
 class NodeInference:
     """Infers node by node, so that a walk in topological order is linear and never serialises weights.
 
@@ -39,7 +44,12 @@ class NodeInference:
         self.failure = ""
         if is_onnx(node, "If"):
             return self._infer_if(node)
-        schema = schema_of(node.op_type, node.domain, self.opsets.get(node.domain, 0))
+        if is_onnx(node, *_LIKE_INPUT) and node.inputs and node.inputs[0] is not None:
+            node.outputs[0].type, node.outputs[0].shape = node.inputs[0].type, node.inputs[0].shape
+            return True
+        # The comparisons of opset 12 cannot infer either, but those of opset 16 mean the same.
+        opset = self.opsets.get(node.domain, 0)
+        schema = schema_of(node.op_type, node.domain, max(opset, 16) if is_onnx(node, *_COMPARISONS) else opset)
         if schema is None or bodies_of(node):
             return False
         places: dict[int, int] = {}

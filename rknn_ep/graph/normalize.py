@@ -23,7 +23,6 @@ from rknn_ep.graph.passes.settle_initializers import SettleInitializers
 from rknn_ep.graph.provenance import Provenance
 from rknn_ep.graph.view import View, ViewNode
 
-
 UNFORESEEN = "the model cannot be normalised"
 
 

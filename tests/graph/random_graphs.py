@@ -81,6 +81,15 @@ class Builder:
     def softmax(self, x: str, y: str) -> str:
         return self.node("Softmax", [x], axis=1 if self.opset < 13 else -1)
 
+    def squeeze(self, x: str, y: str) -> str:
+        if self.opset >= 13:
+            axes = self.constant([0], np.int64)
+            return self.node("Unsqueeze", [self.node("Squeeze", [x, axes]), axes])
+        return self.node("Unsqueeze", [self.node("Squeeze", [x], axes=[0])], axes=[0])
+
+    def gelu(self, x: str, y: str) -> str:
+        return self.node("Gelu", [x]) if self.opset >= 20 else self.node("Clip", [x, self.constant(-1.0)])
+
     def layer_norm(self, x: str, y: str) -> str:
         mean = self.reduce_mean(x)
         difference = self.node("Sub", [x, mean])
@@ -109,13 +118,14 @@ class Builder:
 OPERATORS = [
     "relu", "identity", "dropout", "add", "conv", "batch_norm", "per_channel", "hard_swish", "reshape_by_shape",
     "shape_only", "softmax", "layer_norm", "constants_only", "branch",
+    "squeeze", "gelu",
 ]  # fmt: skip
 
 
 @st.composite
 def models(draw: st.DrawFn) -> onnx.ModelProto:
     """A valid model of one dynamic image input and a condition, with several outputs and perhaps idle nodes."""
-    builder = Builder(draw(st.sampled_from([11, 12, 13, 16, 17, 18, 19, 21])), draw(st.integers(0, 2**16)))
+    builder = Builder(draw(st.sampled_from([11, 12, 13, 16, 17, 18, 19, 21, 22])), draw(st.integers(0, 2**16)))
     values = ["image"]
     for _ in range(draw(st.integers(1, 14))):
         # Mostly recent values: chains are where passes meet.

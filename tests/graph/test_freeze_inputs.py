@@ -32,14 +32,23 @@ def test_dimensions_by_name(batch: int) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({}, r"dimension 0 \('batch'\) of input 'x' \(batch,3,h,\?\) is dynamic.*\n.*input_shapes='x:1,3,320,320' or input_shapes='batch=1'"),
-        ({"dimensions": {"batch": 1, "h": 8}}, r"dimension 3 of input 'x' \(1,3,8,\?\) is dynamic.*\n.*input_shapes='x:1,3,8,320'\.$"),
+        (
+            {},
+            r"dimension 0 \('batch'\) of input 'x' \(batch,3,h,\?\) is dynamic.*\n.*input_shapes='x:1,3,320,320' or input_shapes='batch=1'",
+        ),
+        (
+            {"dimensions": {"batch": 1, "h": 8}},
+            r"dimension 3 of input 'x' \(1,3,8,\?\) is dynamic.*\n.*input_shapes='x:1,3,8,320'\.$",
+        ),
         ({"input_shapes": {"x": (1, 3, 8)}}, r"'x' has 4 dimensions \(batch,3,h,\?\), but 1,3,8 has 3"),
         ({"input_shapes": {"x": (1, 4, 8, 8)}}, r"dimension 1 of input 'x' is fixed at 3, not 4"),
         ({"input_shapes": {"xs": (1, 3, 8, 8)}}, r"no input 'xs': did you mean 'x'\?"),
         ({"dimensions": {"bacht": 1}}, r"no input of the model has a dimension named 'bacht'. did you mean 'batch'\?"),
         ({"input_shapes": {"x": (1, 3, 8, 8), "y": (2, 3, 8, 8)}}, r"dimension 'batch' is 1 elsewhere, but input 'y' gives it 2"),
-        ({"input_shapes": {"x": (1, 3, 8, 8)}, "dimensions": {"batch": 2}}, r"dimension 'batch' is 2 elsewhere, but input 'x' gives it 1"),
+        (
+            {"input_shapes": {"x": (1, 3, 8, 8)}, "dimensions": {"batch": 2}},
+            r"dimension 'batch' is 2 elsewhere, but input 'x' gives it 1",
+        ),
         (
             {"input_shapes": {"x": (1, 3, 8, 8)}, "dimensions": {"w": 7}},
             r"(?s)given input shapes do not fit Add 'z' with inputs x:\[1,3,8,8\], y:\[1,3,8,7\]",

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rknn_ep.errors import ModelError, RknnEpError
-from rknn_ep.graph.normalize import UNFORESEEN
 from rknn_ep.graph import load_model, normalize, serialize
+from rknn_ep.graph.normalize import UNFORESEEN
 from tests.graph.helpers import parse
 
 TEXT = "g (float[1,4] x) => (float[1,4] y) { a = Add(x, w)  y = Relu(a) }"

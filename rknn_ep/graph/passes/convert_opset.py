@@ -49,8 +49,10 @@ class ConvertOpset(GraphPass):
                 continue
             model.opset_imports[""] = target
             inference = NodeInference(model)
+            # A rewrite was planned with values that an earlier one may have replaced since.
+            replaced: dict[ir.Value, ir.Value] = {}
             for node, steps in rewrites:
-                self._apply(model.graph, node, steps, inference)
+                self._apply(model.graph, node, steps, inference, replaced)
             return done(model, True)
         if 0 < source < OLDEST_READ:
             raise ModelError(
@@ -71,12 +73,15 @@ class ConvertOpset(GraphPass):
                     schema is not None and name in schema.attributes, f"{node.op_type} has no attribute '{name}' in opset {opset}"
                 )
 
-    def _apply(self, graph: ir.Graph, node: ir.Node, steps: list[Step], inference: NodeInference) -> None:
+    def _apply(
+        self, graph: ir.Graph, node: ir.Node, steps: list[Step], inference: NodeInference, replaced: dict[ir.Value, ir.Value]
+    ) -> None:
         base = str(node.outputs[0].name)
         made: list[ir.Value] = []
         for number, step in enumerate(steps):
             last = number == len(steps) - 1
             inputs = [self._input(graph, base, one, made) for one in step.inputs]
+            inputs = [None if value is None else replaced.get(value, value) for value in inputs]
             new = ir.Node(
                 "",
                 step.op_type,
@@ -90,7 +95,9 @@ class ConvertOpset(GraphPass):
                 new.outputs[0].name = self.provenance.fresh(f"{base}_{step.op_type.lower()}")
                 inference.infer(new)
                 made.append(new.outputs[0])
+        replaced.update(zip(node.outputs, new.outputs, strict=True))
         _hand_over(new, node)
+        inference.infer(new)
 
     def _input(self, graph: ir.Graph, base: str, one: Any, made: list[ir.Value]) -> ir.Value | None:
         if isinstance(one, np.ndarray):

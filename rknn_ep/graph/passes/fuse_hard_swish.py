@@ -52,15 +52,16 @@ class FuseHardSwish(GraphPass):
         product = producer(whole.value)
         if product is None or not is_onnx(product, "Mul") or None in product.inputs:
             return None
-        left, right = (_peel(value) for value in product.inputs if value is not None)
-        for plain, gate in ((left, right), (right, left)):
+        for plain_value, gate_value in (product.inputs, reversed(product.inputs)):
+            assert plain_value is not None and gate_value is not None
+            gate = _peel(gate_value)
             matched = _gate(gate.value)
             if matched is None:
                 continue
             factor, source, nodes = matched
-            if source is not plain.value or not math.isclose(
-                whole.factor * left.factor * right.factor * factor, 1 / 6, rel_tol=_TOLERANCE
-            ):
+            plain = _peel(plain_value, until=source)
+            whole_factor = whole.factor * plain.factor * gate.factor * factor
+            if source is not plain.value or not math.isclose(whole_factor, 1 / 6, rel_tol=_TOLERANCE):
                 continue
             inner = list({id(one): one for one in (*whole.nodes, product, *plain.nodes, *gate.nodes, *nodes)}.values())
             inner = [one for one in inner if one is not last]
@@ -79,13 +80,13 @@ class FuseHardSwish(GraphPass):
         )
 
 
-def _peel(value: ir.Value) -> _Scaled:
-    """Take scalar factors off: value = factor * core."""
+def _peel(value: ir.Value, until: ir.Value | None = None) -> _Scaled:
+    """Take scalar factors off: value = factor * core. The core may itself be something scaled: `until` stops there."""
     factor = 1.0
     nodes: list[ir.Node] = []
     while True:
         node = producer(value)
-        if node is None or not is_onnx(node, "Mul", "Div") or len(node.inputs) != 2:
+        if value is until or node is None or not is_onnx(node, "Mul", "Div") or len(node.inputs) != 2:
             return _Scaled(factor, value, tuple(nodes))
         left, right = node.inputs
         number, core = scalar(right), left
