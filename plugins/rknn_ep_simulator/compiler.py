@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from rknn_ep.errors import CompileError
 from rknn_ep.records import CompileRequest, CompileResult
-from rknn_ep_simulator.exact import make_exact
+from rknn_ep_simulator.exact import fold_foreign_biases, make_exact
 from rknn_ep_simulator.external import WeightFile
 from rknn_ep_simulator.half import round_at_borders
 from rknn_ep_simulator.native import describe
@@ -39,6 +39,7 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     borders = round_at_borders(model, request.groups)
     description = describe(model, request)
     refuse_what_cannot_load(model, request.partition)
+    fold_foreign_biases(model)
     exact = make_exact(model)
     if exact is not None:
         refuse_what_cannot_load(exact.model, request.partition)

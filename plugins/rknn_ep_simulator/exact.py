@@ -11,6 +11,7 @@ pairs of products in 16 bits and saturate.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -36,17 +37,25 @@ class Exact:
     """Outputs of products that stay float although a sum could leave the exact range."""
 
 
+def fold_foreign_biases(model: ir.Model) -> int:
+    """Make biases float that are not in steps of their product's scale: ONNX Runtime 1.23 fuses them wrongly."""
+    return sum(product.fold_foreign_bias() for _, product in _products(model))
+
+
+def _products(model: ir.Model) -> Iterator[tuple[ir.Node, Product]]:
+    for node in list(model.graph):
+        if node.op_type in MULTIPLIERS and node.domain in ("", "ai.onnx"):
+            product = Product.read(node)
+            if product is not None:
+                yield node, product
+
+
 def make_exact(model: ir.Model) -> Exact | None:
     """A copy of `model` in which quantised products are computed in integers; None where there are none."""
     copy = model.clone()
     nodes = in_integers = 0
     inexact = []
-    for node in list(copy.graph):
-        if node.op_type not in MULTIPLIERS or node.domain not in ("", "ai.onnx"):
-            continue
-        product = Product.read(node)
-        if product is None:
-            continue
+    for node, product in _products(copy):
         if product.bound() < FLOAT_LIMIT:
             product.rewrite(integers=False)
         elif product.integers_possible():

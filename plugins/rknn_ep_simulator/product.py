@@ -105,6 +105,18 @@ class Product:
             return None
         return product
 
+    def fold_foreign_bias(self) -> bool:
+        """Make a bias that counts in steps of its own a float constant, and say whether it was one.
+
+        ONNX Runtime before 1.24 fuses such a convolution as if the bias counted in steps of the product's scale.
+        """
+        bias = self.bias
+        if bias is None or bias.array is None or self.bias_on_grid():
+            return False
+        real = (bias.array.astype(np.float32) * bias.scale.astype(np.float32)).astype(np.float32)
+        self.node.replace_input_with(2, self._initializer("bias", real))
+        return True
+
     # ------------------------------------------------------------------ how large sums can get
 
     def bound(self) -> int:
@@ -121,7 +133,7 @@ class Product:
         if self.node.op_type == "MatMul" and weights.ndim > 2:
             sums = weights.sum(axis=-2).reshape(-1)
         limits = largest * int(sums.max(initial=0))
-        if self.bias is not None and self.bias.array is not None and self._bias_on_grid():
+        if self.bias is not None and self.bias.array is not None and self.bias_on_grid():
             limits += int(np.abs(self.bias.array.astype(np.int64)).max(initial=0))
         return limits
 
@@ -162,7 +174,7 @@ class Product:
         total = self._integer_sum() if integers else self._float_sum()
         result = self._node("Mul", [total, multiplier])
         bias = self.node.inputs[2] if len(self.node.inputs) > 2 else None
-        if bias is not None and not self._bias_on_grid():
+        if bias is not None and not self.bias_on_grid():
             result = self._node("Add", [result, self._per_channel(bias)])
         self._replace(result)
 
@@ -176,7 +188,7 @@ class Product:
 
     def _float_sum(self) -> ir.Value:
         inputs: list[ir.Value | None] = [self._unscaled(self.first), self._unscaled(self.second)]
-        if self.bias is not None and self._bias_on_grid():
+        if self.bias is not None and self.bias_on_grid():
             inputs.append(self._unscaled(self.bias))
         return self._node(self.node.op_type, inputs, list(self.node.attributes.values()))
 
@@ -188,13 +200,13 @@ class Product:
         convolves = self.node.op_type == "Conv"
         attributes = list(self.node.attributes.values()) if convolves else []
         total = self._node("ConvInteger" if convolves else "MatMulInteger", [first, second, first_zero, second_zero], attributes)
-        if self.bias is not None and self._bias_on_grid() and self.bias.array is not None:
+        if self.bias is not None and self.bias_on_grid() and self.bias.array is not None:
             size = self.bias.array.size
             codes = self._initializer("bias", self.bias.array.reshape(self._channel_shape(size)))
             total = self._node("Add", [total, codes])
         return self._node("Cast", [total], [ir.AttrInt64("to", int(ir.DataType.FLOAT))])
 
-    def _bias_on_grid(self) -> bool:
+    def bias_on_grid(self) -> bool:
         """Whether the bias counts in steps of the product's scale, as QDQ has it."""
         if self.bias is None or self.bias.array is None or self.bias.array.ndim > 1:
             return False

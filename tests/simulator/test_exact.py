@@ -144,7 +144,7 @@ def test_an_activation_behind_the_convolution_sees_the_exact_sum(library: ctypes
     np.testing.assert_array_equal(run(library, path, x), np.maximum(expected, 0))
 
 
-def test_a_bias_on_a_grid_of_its_own_is_added_after_rescaling(library: ctypes.CDLL, tmp_path: Path) -> None:
+def test_a_bias_on_a_grid_of_its_own_keeps_its_value(library: ctypes.CDLL, tmp_path: Path) -> None:
     proto, x, _ = convolution(6, 8, 3, 8, 4)
     scale = next(item for item in proto.graph.initializer if item.name == "bs")
     values = np.frombuffer(scale.raw_data, np.float32) * 3
