@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rknn_ep.errors import NotInstalledError, ExecutionError
+from rknn_ep.errors import ExecutionError, NotInstalledError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -83,5 +83,7 @@ def _our_errors(where: object) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith("onnxruntime."):
             raise
+        if "interrupted (Ctrl-C)" in str(error):  # it struck inside session creation, where ONNX Runtime turns it into a failure
+            raise KeyboardInterrupt from error
         text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
         raise ExecutionError(f"{where}: {text}") from error
