@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
 
 from rknn_ep.errors import CompileError
 from rknn_ep.records import CompileRequest, CompileResult
@@ -18,6 +19,7 @@ from rknn_ep_simulator.external import WeightFile
 from rknn_ep_simulator.half import round_at_borders
 from rknn_ep_simulator.native import describe
 from rknn_ep_simulator.trial import refuse_what_cannot_load
+from rknn_ep_simulator.unsigned import make_large_weights_unsigned
 
 MODEL = "simulation.onnx"
 EXACT_MODEL = "simulation_exact.onnx"
@@ -32,23 +34,25 @@ def compile_partition(request: CompileRequest) -> CompileResult:
             ONNX Runtime cannot run.
     """
     try:
-        model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load_model_from_string(request.model)))
+        model = ir.from_proto(onnx.load_model_from_string(request.model))
+        ShapeInferencePass()(model)
     except Exception as error:
         raise CompileError(f"{request.partition} is not a valid ONNX model: {error}") from error
     _require_types(model, request.partition)
     borders = round_at_borders(model, request.groups)
     description = describe(model, request)
-    refuse_what_cannot_load(model, request.partition)
     fold_foreign_biases(model)
+    make_large_weights_unsigned(model)
     exact = make_exact(model)
-    if exact is not None:
-        refuse_what_cannot_load(exact.model, request.partition)
 
     weights = WeightFile(WEIGHTS)
     entries = {MODEL: weights.detach(model)}
     if exact is not None:
         entries[EXACT_MODEL] = weights.detach(exact.model)
     entries[WEIGHTS] = weights.content()
+    for name in (MODEL, EXACT_MODEL):
+        if name in entries:
+            refuse_what_cannot_load(entries[name], {WEIGHTS: entries[WEIGHTS]}, request.partition)
     entries["native.txt"] = description(EXACT_MODEL if exact else MODEL).encode()
     notes: dict[str, Any] = {"float16_borders": borders}
     if exact is not None:

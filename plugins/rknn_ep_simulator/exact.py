@@ -56,7 +56,7 @@ def make_exact(model: ir.Model) -> Exact | None:
     nodes = in_integers = 0
     inexact = []
     for node, product in _products(copy):
-        if product.bound() < FLOAT_LIMIT:
+        if product.bound < FLOAT_LIMIT:
             product.rewrite(integers=False)
         elif product.integers_possible():
             product.rewrite(integers=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,14 +60,14 @@ class Operand:
         return self.scale.size == 1
 
     def centred(self) -> Array:
-        """Constant codes minus their zero point, as int64."""
+        """Constant codes minus their zero point, as int16, which holds every such difference."""
         assert self.array is not None
-        zero = self.zero.astype(np.int64)
+        zero = self.zero.astype(np.int16)
         if zero.size > 1:
             shape = [1] * self.array.ndim
             shape[self.axis] = zero.size
             zero = zero.reshape(shape)
-        return np.asarray(self.array.astype(np.int64) - zero)
+        return np.asarray(self.array.astype(np.int16) - zero)
 
     def largest(self) -> int:
         """Largest magnitude of a code minus its zero point."""
@@ -86,6 +87,8 @@ class Product:
     @classmethod
     def read(cls, node: ir.Node) -> Product | None:
         """The product that `node` is, or None where it is not one of 8-bit operands."""
+        if len(node.inputs) < 2:
+            return None
         first, second = Operand.read(node.inputs[0]), Operand.read(node.inputs[1])
         if first is None or second is None or first.dtype not in CODES or second.dtype not in CODES or not first.per_tensor:
             return None
@@ -119,6 +122,7 @@ class Product:
 
     # ------------------------------------------------------------------ how large sums can get
 
+    @cached_property
     def bound(self) -> int:
         """What no partial sum's magnitude exceeds: largest input code times the sum of weight magnitudes, and the bias."""
         largest = self.first.largest()
@@ -129,9 +133,8 @@ class Product:
             return largest * self.second.largest() * shape[-1]
         weights = np.abs(self.second.centred())
         axis = self._channel_axis()
-        sums = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).sum(axis=1)
-        if self.node.op_type == "MatMul" and weights.ndim > 2:
-            sums = weights.sum(axis=-2).reshape(-1)
+        summed = -2 if self.node.op_type == "MatMul" else tuple(index for index in range(weights.ndim) if index != axis)
+        sums = weights.sum(axis=summed, dtype=np.int64)
         limits = largest * int(sums.max(initial=0))
         if self.bias is not None and self.bias.array is not None and self.bias_on_grid():
             limits += int(np.abs(self.bias.array.astype(np.int64)).max(initial=0))
@@ -139,7 +142,7 @@ class Product:
 
     def integers_possible(self) -> bool:
         """Whether ONNX has an integer operator that computes this product without overflow."""
-        if self.node.op_type == "ConvTranspose" or self.bound() > INTEGER_LIMIT or np.unique(self.second.zero).size > 1:
+        if self.node.op_type == "ConvTranspose" or self.bound > INTEGER_LIMIT or np.unique(self.second.zero).size > 1:
             return False
         if self.node.op_type != "Gemm":
             return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
@@ -11,6 +13,7 @@ from rknn_ep.artifact.native_text import NativeDescription
 from rknn_ep.errors import CompileError
 from rknn_ep.plugins import plugins
 from rknn_ep.records import CompileRequest
+from rknn_ep_simulator.unsigned import make_large_weights_unsigned
 from tests.simulator import bundles
 
 
@@ -85,3 +88,23 @@ def test_a_dynamic_shape_is_refused_by_name() -> None:
     proto = bundles.relu(("n", 3))
     with pytest.raises(CompileError, match="'x' has no static shape"):
         plugins().compilers()["simulator"].compile(request(proto.SerializeToString()))
+
+
+def test_very_large_int8_weights_are_written_unsigned_with_the_same_values() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-127, 128, (8, 4, 3, 3)).astype(np.int8)
+    bias = rng.integers(-999, 999, 8).astype(np.int32)
+    proto = bundles.quantized_conv(weights, bias, 0.02, 100, np.full(8, 0.01), 0.1, 120, 6)
+    model = ir.from_proto(proto)
+    assert make_large_weights_unsigned(model) == 0
+    assert make_large_weights_unsigned(model, large=0) == 1
+    x = rng.uniform(-2, 2, (1, 4, 6, 6)).astype(np.float32)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    first, second = (
+        ort.InferenceSession(one.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+        for one in (proto, ir.to_proto(model))
+    )
+    np.testing.assert_array_equal(first, second)
+    assert {value.const_value.dtype.name for value in model.graph.initializers.values() if "w" in value.name} >= {"UINT8"}
+    assert "w" not in model.graph.initializers
