@@ -19,6 +19,7 @@ from rknn_ep.errors import OptionError
 from rknn_ep.partitioning.borders import Border, border
 from rknn_ep.partitioning.capability import judge
 from rknn_ep.partitioning.checks import Context, boundary, idle, pays, trim
+from rknn_ep.partitioning.collection import paused_collection
 from rknn_ep.partitioning.costs import ELEMENT_BYTES, rates
 from rknn_ep.partitioning.cutting import Cut, cut_units
 from rknn_ep.partitioning.macs import macs, weight_bytes
@@ -119,7 +120,20 @@ def plan(
     """
     if precision not in target.precisions:
         raise OptionError(f"{target.name} does not compute in {precision}: it has {', '.join(target.precisions)}")
-    verdicts = judge(view, target, precision, rules=rules, exclude_nodes=exclude_nodes, exclude_ops=exclude_ops)
+    with paused_collection():
+        verdicts = judge(view, target, precision, rules=rules, exclude_nodes=exclude_nodes, exclude_ops=exclude_ops)
+        return _cut(view, target, precision, verdicts, min_partition_macs=min_partition_macs, trim_native=trim_native)
+
+
+def _cut(
+    view: View,
+    target: Target,
+    precision: str,
+    verdicts: tuple[Verdict, ...],
+    *,
+    min_partition_macs: int | None,
+    trim_native: bool,
+) -> Plan:
     wires = Wires.of(view)
     supported = [verdict.outcome is not Outcome.REFUSED for verdict in verdicts]
     groups = _whole(native_groups(view, wires.within), supported)

@@ -17,7 +17,7 @@ from rknn_ep.records import Outcome
 from tests.partitioning.helpers import PLANE, Seen, planned
 from tests.partitioning.random_models import REFUSED, models, shuffled
 
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=100, deadline=None)
 
 
 def cut(model: onnx.ModelProto, **options: object) -> Plan:
@@ -50,7 +50,7 @@ def test_partitions_are_closed_disjoint_and_hold_only_what_is_allowed(model: onn
             assert plan.view.nodes[index].origins <= set(part.origins)
             assert plan.verdicts[index].outcome is not Outcome.REFUSED
         assert any(plan.verdicts[index].outcome is Outcome.NPU for index in part.nodes)
-        for origin in part.origins:
+        for origin in set(part.origins) - plan.view.folded:  # what only shapes needed may go along: it is never computed
             assert model.graph.node[origin].op_type != REFUSED
 
 
@@ -75,7 +75,7 @@ def test_groups_stay_whole_and_every_node_has_one(model: onnx.ModelProto) -> Non
         assert len({home.get(index) for index in group}) == 1
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_equal_graphs_are_cut_alike_whatever_their_names_and_order(data: st.DataObject) -> None:
     model = data.draw(models(most=16))
@@ -90,7 +90,7 @@ def test_equal_graphs_are_cut_alike_whatever_their_names_and_order(data: st.Data
     assert outputs(model, {}) == outputs(other, names)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(models(most=14))
 def test_extracted_partitions_compute_what_the_model_computes(model: onnx.ModelProto) -> None:
     plan = cut(model)

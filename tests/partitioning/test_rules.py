@@ -1,0 +1,237 @@
+"""Verdicts: where a node goes, why not, which limit it broke."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from rknn_ep.graph import View
+from rknn_ep.partitioning.capability import judge, stays_float, table_rule
+from rknn_ep.records import Capability, NodeFacts, Outcome, Target, Verdict
+from tests.partitioning.helpers import PLANE, TARGETS, build, node, one, verdict, view_of
+
+
+def floats(*shape: int) -> np.ndarray[Any, Any]:
+    return np.linspace(0.1, 1.0, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+
+
+def whole(*values: int) -> np.ndarray[Any, Any]:
+    return np.array(values, np.int64)
+
+
+ON_THE_NPU: dict[str, View | Any] = {
+    "conv": lambda: one("Conv", (1, 16, 32, 32), consts={1: floats(8, 16, 3, 3)}, pads=[1, 1, 1, 1]),
+    "conv depthwise": lambda: one("Conv", (1, 16, 32, 32), consts={1: floats(16, 1, 3, 3)}, group=16),
+    "conv grouped": lambda: one("Conv", (1, 16, 32, 32), consts={1: floats(16, 4, 3, 3)}, group=4),
+    "conv 1d": lambda: one("Conv", (1, 16, 32), consts={1: floats(8, 16, 3)}),
+    "conv 3d": lambda: one("Conv", (1, 4, 8, 16, 16), consts={1: floats(8, 4, 3, 3, 3)}),
+    "conv computed weight": lambda: one("Conv", (1, 16, 32, 32), (8, 16, 3, 3)),
+    "conv same padding": lambda: one("Conv", (1, 16, 32, 32), consts={1: floats(8, 16, 3, 3)}, auto_pad="SAME_UPPER"),
+    "conv batch": lambda: one("Conv", (4, 16, 32, 32), consts={1: floats(8, 16, 3, 3)}),
+    "transposed conv": lambda: one("ConvTranspose", (1, 16, 32, 32), consts={1: floats(16, 8, 2, 2)}, strides=[2, 2]),
+    "transposed depthwise conv": lambda: one(
+        "ConvTranspose", (1, 16, 32, 32), consts={1: floats(16, 1, 4, 4)}, strides=[2, 2], group=16
+    ),
+    "matmul": lambda: one("MatMul", (1, 64, 128), consts={1: floats(128, 32)}),
+    "matmul of two": lambda: one("MatMul", (1, 4, 64, 32), (1, 4, 32, 64)),
+    "gemm": lambda: one("Gemm", (1, 64), consts={1: floats(32, 64), 2: floats(32)}, transB=1),
+    "einsum": lambda: one("Einsum", (1, 4, 64, 32), (1, 4, 64, 32), equation="bhqd,bhkd->bhqk"),
+    "max pool": lambda: one("MaxPool", (1, 16, 32, 32), kernel_shape=[2, 2], strides=[2, 2]),
+    "max pool of thirteen": lambda: one("MaxPool", (1, 16, 32, 32), kernel_shape=[13, 13], pads=[6] * 4),
+    "average pool": lambda: one("AveragePool", (1, 16, 32, 32), kernel_shape=[3, 3], strides=[2, 2]),
+    "average pool padded": lambda: one("AveragePool", (1, 16, 32, 32), kernel_shape=[3, 3], pads=[1] * 4),
+    "global average pool": lambda: one("GlobalAveragePool", (1, 16, 120, 120)),
+    "relu 1d": lambda: one("Relu", (7,)),
+    "relu 5d": lambda: one("Relu", (1, 2, 3, 4, 5)),
+    "add": lambda: one("Add", PLANE, PLANE),
+    "add broadcast": lambda: one("Add", PLANE, (1, 4, 1, 1)),
+    "div by constant": lambda: one("Div", PLANE, consts={1: np.float32(3)}),
+    "pow 2": lambda: one("Pow", PLANE, consts={1: np.float32(2)}),
+    "min": lambda: one("Min", PLANE, PLANE),
+    "prelu": lambda: one("PRelu", PLANE, consts={1: floats(4, 1, 1)}),
+    "softmax": lambda: one("Softmax", (1, 1000), axis=-1),
+    "layer norm 3d": lambda: one("LayerNormalization", (1, 16, 64), consts={1: floats(64), 2: floats(64)}, axis=-1),
+    "reduce mean": lambda: one("ReduceMean", (1, 16, 32, 32), axes=[2, 3]),
+    "transpose 5d": lambda: one("Transpose", (1, 40, 3, 8, 15), perm=[2, 0, 3, 1, 4]),
+    "reshape": lambda: one("Reshape", PLANE, consts={1: whole(1, 256)}),
+    "slice": lambda: one("Slice", PLANE, consts={1: whole(0), 2: whole(2), 3: whole(1)}),
+    "split": lambda: one("Split", PLANE, consts={1: whole(4)}, axis=1),
+    "gather constant": lambda: one("Gather", PLANE, consts={1: whole(1, 0)}, axis=1),
+    "resize nearest": lambda: one(
+        "Resize", PLANE, consts={1: None, 2: np.array([1, 1, 2, 2], np.float32)}, mode="nearest", nearest_mode="floor",
+        coordinate_transformation_mode="asymmetric",
+    ),
+    "lstm": lambda: one("LSTM", (10, 1, 16), consts={1: floats(1, 128, 16), 2: floats(1, 128, 32)}, hidden_size=32),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8", "int16"])
+@pytest.mark.parametrize("name", ON_THE_NPU)
+def test_probed_configurations_go_to_the_npu(name: str, precision: str) -> None:
+    found = verdict(ON_THE_NPU[name](), precision=precision)
+    assert found.outcome is Outcome.NPU, found
+    assert found.source
+
+
+REFUSED: dict[str, tuple[Any, str, str]] = {
+    "kernel": (lambda: one("Conv", (1, 8, 64, 64), consts={1: floats(8, 8, 40, 3)}), "limit", "kernel in [1, 33]"),
+    "depthwise kernel": (
+        lambda: one("Conv", (1, 8, 64, 64), consts={1: floats(8, 1, 11, 11)}, group=8),
+        "limit",
+        "kernel in [1, 9]",
+    ),
+    "product": (lambda: one("MatMul", (1, 2, 9001), (1, 9001, 2)), "limit", "k in [1, 9000]"),
+    "cubic": (
+        lambda: one("Resize", PLANE, consts={1: None, 2: np.array([1, 1, 2, 2], np.float32)}, mode="cubic"),
+        "operator",
+        "",
+    ),
+    "three-dimensional max pool": (lambda: one("MaxPool", (1, 4, 8, 8, 8), kernel_shape=[2, 2, 2]), "operator", ""),
+    "rank": (lambda: one("Concat", (1, 2, 2, 2, 2, 2), (1, 2, 2, 2, 2, 2), axis=1), "rank", "rank 1 to 5"),
+    "attribute": (lambda: one("LpNormalization", PLANE, axis=1, p=1), "attribute", "p = 2"),
+    "negative step": (
+        lambda: one("Slice", PLANE, consts={1: whole(-1), 2: whole(-9), 3: whole(1), 4: whole(-1)}),
+        "attribute",
+        "steps of 1 or more (what the NPU does with others was not checked)",
+    ),
+    "unknown": (lambda: one("Det", (1, 4, 4)), "operator", ""),
+    "random": (lambda: one("RandomUniformLike", PLANE), "operator", ""),
+    "scalar": (lambda: one("ReduceSum", PLANE, keepdims=0), "rank", "rank 1 or more"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_was_not_probed_is_refused_with_its_reason_and_limit(name: str) -> None:
+    make, reason, limit = REFUSED[name]
+    found = verdict(make())
+    assert (found.outcome, found.reason, found.limit) == (Outcome.REFUSED, reason, limit), found
+    assert found.detail
+    assert found.source
+
+
+@pytest.mark.parametrize("op_type", ["Exp", "Erf", "Log", "Ceil", "Sin"])
+def test_what_the_vendor_computes_on_its_cpu_side_is_told_apart(op_type: str) -> None:
+    found = verdict(one(op_type, PLANE))
+    assert (found.outcome, found.reason) == (Outcome.NATIVE_CPU, "operator")
+    assert "CPU side" in found.detail
+
+
+def test_socs_differ() -> None:
+    assert verdict(one("Sin", PLANE), "rk3576").outcome is Outcome.NPU
+    assert verdict(one("Softmax", PLANE, axis=1), "rk3566").outcome is Outcome.NATIVE_CPU
+    assert verdict(one("Softmax", PLANE, axis=1), "rk3588").outcome is Outcome.NPU
+
+
+def test_a_light_operator_beyond_a_limit_goes_to_the_cpu_side() -> None:
+    found = verdict(one("MaxPool", (1, 4, 32, 32), kernel_shape=[17, 17]))
+    assert (found.outcome, found.reason, found.limit) == (Outcome.NATIVE_CPU, "limit", "kernel in [1, 13]")
+
+
+def test_what_suffers_from_int8_stays_in_float16_where_there_is_float16() -> None:
+    view = one("Div", PLANE, PLANE)
+    found = verdict(view, precision="int8")
+    assert found.outcome is Outcome.NPU
+    assert stays_float(found)
+    assert verdict(view, "rv1103b", "int8").outcome is Outcome.NATIVE_CPU
+    assert not stays_float(verdict(one("Add", PLANE, PLANE), precision="int8"))
+
+
+def test_a_case_that_was_not_measured_in_int8_is_refused_without_float16() -> None:
+    view = one("ReduceLogSum", PLANE, axes=[1])
+    assert stays_float(verdict(view, precision="int8"))
+    found = verdict(view, "rv1106", "int8")
+    assert (found.outcome, found.reason) == (Outcome.REFUSED, "precision")
+
+
+def test_dynamic_shapes_are_refused_by_name() -> None:
+    view = view_of(build([node("NonZero", ["x"], ["i"]), node("Cast", ["i"], ["y"], to=TensorProto.FLOAT)], {"x": PLANE}, ["y"]))
+    found = verdict(view)
+    assert (found.outcome, found.reason) == (Outcome.REFUSED, "shape")
+    assert "'i'" in found.detail
+
+
+def test_integers_are_refused() -> None:
+    view = view_of(
+        build([node("Add", ["x", "x"], ["y"])], {"x": (2, 3)}, ["y"], types={"x": TensorProto.INT64, "y": TensorProto.INT64})
+    )
+    found = verdict(view)
+    assert (found.outcome, found.reason, found.limit) == (Outcome.REFUSED, "dtype", "FLOAT or FLOAT16")
+    assert found.detail == "'x' is INT64"
+
+
+def test_double_is_refused() -> None:
+    view = view_of(
+        build([node("Relu", ["x"], ["y"])], {"x": (2, 3)}, ["y"], types={"x": TensorProto.DOUBLE, "y": TensorProto.DOUBLE})
+    )
+    assert verdict(view).reason == "dtype"
+
+
+def facts(**given: Any) -> NodeFacts:
+    return NodeFacts(
+        **{"name": "n", "op_type": "Relu", "domain": "", "opset": 17, "attributes": {}, "inputs": (), "outputs": ()} | given
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"op_type": "If"}, "control-flow"),
+        ({"domain": "my.domain"}, "domain"),
+        ({"opset": 20}, "opset"),
+        ({"opset": 9}, "opset"),
+        ({"op_type": "Shape"}, "operator"),
+        ({"op_type": "QLinearConv"}, "precision"),
+    ],
+)
+def test_what_no_table_is_needed_for(given: dict[str, Any], reason: str) -> None:
+    found = table_rule().judge(facts(**given), TARGETS["rk3588"], "fp16")
+    assert found is not None
+    assert (found.outcome, found.reason) == (Outcome.REFUSED, reason)
+
+
+def test_a_plugins_rule_is_asked_first_and_may_stay_silent() -> None:
+    def no_relu(node: NodeFacts, target: Target, precision: str) -> Verdict | None:
+        return Verdict(Outcome.REFUSED, "limit", "we know better") if node.op_type == "Relu" else None
+
+    rules = [Capability("ours", no_relu, priority=10), table_rule()]
+    assert judge(one("Relu", PLANE), TARGETS["rk3588"], "fp16", rules=rules)[0].detail == "we know better"
+    assert judge(one("Sigmoid", PLANE), TARGETS["rk3588"], "fp16", rules=rules)[0].outcome is Outcome.NPU
+
+
+def test_a_rule_sees_only_the_operators_that_it_names() -> None:
+    seen: list[str] = []
+
+    def watch(node: NodeFacts, target: Target, precision: str) -> None:
+        seen.append(node.op_type)
+
+    rules = [Capability("ours", watch, op_types=("Relu",)), table_rule()]
+    view = view_of(build([node("Relu", ["x"], ["t"]), node("Tanh", ["t"], ["y"])], {"x": PLANE}, ["y"]))
+    judge(view, TARGETS["rk3588"], "fp16", rules=rules)
+    assert seen == ["Relu"]
+
+
+def test_excluded_nodes_and_operators() -> None:
+    view = one("Relu", PLANE)
+    by_name = judge(view, TARGETS["rk3588"], "fp16", exclude_nodes={"n_y"})[0]
+    by_output = judge(view, TARGETS["rk3588"], "fp16", exclude_nodes={"y"})[0]
+    by_op = judge(view, TARGETS["rk3588"], "fp16", exclude_ops={"Relu"})[0]
+    assert {by_name.reason, by_output.reason, by_op.reason} == {"excluded"}
+
+
+def test_a_fused_node_is_lifted_and_alone_it_is_not() -> None:
+    gelu = [
+        node("Div", ["x", "root"], ["a"]),
+        node("Erf", ["a"], ["b"]),
+        node("Add", ["b", "one"], ["c"]),
+        node("Mul", ["x", "c"], ["d"]),
+        node("Mul", ["d", "half"], ["y"]),
+    ]
+    constants = {"root": np.float32(2**0.5), "one": np.float32(1), "half": np.float32(0.5)}
+    view = view_of(build(gelu, {"x": (1, 16, 64)}, ["y"], constants))
+    lifted = judge(view, TARGETS["rk3588"], "fp16")
+    assert {found.outcome for found in lifted} == {Outcome.NPU}
+    kept = judge(view, TARGETS["rk3588"], "fp16", exclude_nodes={"n_c"})
+    assert kept[1].outcome is Outcome.NATIVE_CPU
