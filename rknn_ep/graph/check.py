@@ -16,6 +16,8 @@ from rknn_ep.graph.check_nodes import check_signatures, describe
 from rknn_ep.graph.external import check_external
 from rknn_ep.graph.tensor_size import stored_bytes
 
+_DAMAGED = "The file is damaged; export it again."
+
 
 def check_model(model: onnx.ModelProto, label: str, folder: Path | None, maximum_bytes: int) -> None:
     """Check versions, that every value read is made, that every tensor has its bytes, and where data files lie.
@@ -44,7 +46,7 @@ def check_model(model: onnx.ModelProto, label: str, folder: Path | None, maximum
         )
     _check_versions(model, label)
     if not all(isinstance(text, str) for text in _free_texts(model)):
-        raise ModelError(f"{label}: a name or description is not text", remedy="The file is damaged; export it again.")
+        raise ModelError(f"{label}: a name or description is not text", remedy=_DAMAGED)
     _check_names(model.graph, label, set())
     check_signatures(model.graph, {item.domain: item.version for item in model.opset_import}, label)
     total = 0
@@ -93,45 +95,41 @@ def _check_versions(model: onnx.ModelProto, label: str) -> None:
                 remedy="Upgrade the onnx package or export the model with an older opset, for example 17.",
             )
         if item.version < 1:
-            raise ModelError(
-                f"{label} uses opset {item.version}, which never was", remedy="The file is damaged; export it again."
-            )
+            raise ModelError(f"{label} uses opset {item.version}, which never was", remedy=_DAMAGED)
 
 
 def _check_names(graph: onnx.GraphProto, label: str, outside: set[str]) -> None:
     """Every value has one maker, and whatever is read is made somewhere."""
-    declared = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
-    if not all(isinstance(one.name, str) for one in declared):
-        raise ModelError(f"{label}: a value has a name that is not text", remedy="The file is damaged; export it again.")
-    known = outside | {value.name for value in graph.input}
-    known.update(tensor.name for tensor in graph.initializer)
-    known.update(tensor.values.name for tensor in graph.sparse_initializer)
-    made: set[str] = set()
-    for node in graph.node:
-        for name in node.output:
-            if name and name in made:
-                raise ModelError(f"{label}: the value '{name}' is made by two nodes; the second is {describe(node)}")
-            made.add(name)
-    known |= made
-    known.add("")
+    known = outside | _made(graph, label) | {""}
     for node in graph.node:
         for name in node.input:
             if name not in known:
-                raise ModelError(
-                    f"{label}: {describe(node)} reads '{name}', which nothing makes",
-                    remedy="The file is damaged; export it again.",
-                )
+                raise ModelError(f"{label}: {describe(node)} reads '{name}', which nothing makes", remedy=_DAMAGED)
         for attribute in node.attribute:
             for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
                 _check_names(body, label, known)
-    for value in (*graph.input, *graph.output, *graph.initializer):
-        if not value.name:
-            raise ModelError(
-                f"{label}: an input, output or initializer has no name", remedy="The file is damaged; export it again."
-            )
     for value in graph.output:
         if value.name not in known:
-            raise ModelError(f"{label}: nothing makes the output '{value.name}'", remedy="The file is damaged; export it again.")
+            raise ModelError(f"{label}: nothing makes the output '{value.name}'", remedy=_DAMAGED)
+
+
+def _made(graph: onnx.GraphProto, label: str) -> set[str]:
+    """Names of the values that a graph has of itself."""
+    declared = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+    if not all(isinstance(name, str) for name in (*declared, *(value.name for value in graph.value_info))):
+        raise ModelError(f"{label}: a value has a name that is not text", remedy=_DAMAGED)
+    if not all(declared):
+        raise ModelError(f"{label}: an input, output or initializer has no name", remedy=_DAMAGED)
+    made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    made.update(tensor.values.name for tensor in graph.sparse_initializer)
+    for node in graph.node:
+        for name in node.output:
+            if name and name in made:
+                raise ModelError(
+                    f"{label}: the value '{name}' is made twice, the second time by {describe(node)}", remedy=_DAMAGED
+                )
+            made.add(name)
+    return made
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
@@ -155,12 +153,12 @@ def _check_tensor(tensor: onnx.TensorProto, owner: str, label: str, folder: Path
     try:
         expected = stored_bytes(tensor)
     except ValueError as error:
-        raise ModelError(f"{label}: {owner}: {error}", remedy="The file is damaged; export it again.") from error
+        raise ModelError(f"{label}: {owner}: {error}", remedy=_DAMAGED) from error
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         check_external(tensor, expected, f"{label}: {owner}", folder)
     elif expected.found != expected.wanted:
         raise ModelError(
             f"{label}: {owner} of shape {shape or 'scalar'} needs {expected.wanted} {expected.unit} and has {expected.found}",
-            remedy="The file is damaged; export it again.",
+            remedy=_DAMAGED,
         )
     return expected.bytes

@@ -45,7 +45,7 @@ def _check_text(node: onnx.NodeProto, label: str) -> None:
         raise ModelError(f"{label}: a node has a name that is not text", remedy="The file is damaged; export it again.")
 
 
-def _problem(node: onnx.NodeProto, schema: Any) -> str:
+def _problem(node: onnx.NodeProto, schema: Any) -> str:  # noqa: PLR0911 - one answer a rule
     if not schema.min_input <= len(node.input) <= schema.max_input:
         return f"has {len(node.input)} inputs, its operator takes {_range(schema.min_input, schema.max_input)}"
     if not schema.min_output <= len(node.output) <= schema.max_output:

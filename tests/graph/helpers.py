@@ -122,24 +122,26 @@ def assert_traceable(view: View) -> None:
     assert [value.name for value in view.model.graph.outputs] == [value.name for value in view.original.graph.outputs]
     made_in_original = {value.name for node in originals for value in node.outputs if value.name}
     constants = {str(name) for name, value in view.model.graph.initializers.items() if is_constant(value)}
-    units = _units(view)
+    folded = _constants_of_original(view)
+    reads = [_names_read(node) for node in originals]
+    makes = [{value.name for value in node.outputs if value.name} for node in originals]
+    readers: dict[str, list[int]] = {}
+    for index, names in enumerate(reads):
+        for name in names:
+            readers.setdefault(name, []).append(index)
     claimed: dict[int, int] = {}
-    for number, unit in enumerate(units):
+    for number, unit in enumerate(_units(view)):
+        kinds = [one.node.op_type for one in unit]
         origins = frozenset().union(*(one.origins for one in unit))
         for index in origins:
             assert claimed.setdefault(index, number) == number, "two units stand for one original"
         inputs = {name for one in unit for name in _names_read(one.node)} - constants
         made = {value.name for one in unit for value in one.node.outputs if value.name}
-        inside = {value.name for index in origins for value in originals[index].outputs if value.name}
-        for index in origins:
-            for name in _names_read(originals[index]):
-                if name in inside or _is_constant_in(view, name):
-                    continue
-                assert name in inputs, f"originals of {[one.node.op_type for one in unit]} read '{name}', the view does not"
-        for index, node in enumerate(originals):
-            if index not in origins:
-                for name in _names_read(node) & inside:
-                    assert name in made, f"'{name}' is read by original {index} and vanished"
+        inside = set().union(*(makes[index] for index in origins))
+        needed = set().union(*(reads[index] for index in origins)) - inside - folded
+        assert needed <= inputs, f"the originals of {kinds} read {needed - inputs}, the view does not"
+        vanished = {name for name in inside - made if not origins.issuperset(readers.get(name, ()))}
+        assert not vanished, f"{vanished} of {kinds} vanished, but other originals read them"
         assert (inside & outputs) <= made
         assert made & made_in_original <= inside, "a unit makes a value of originals that are not its own"
 
@@ -168,9 +170,10 @@ def _names_read(node: ir.Node) -> set[str]:
     return names
 
 
-def _is_constant_in(view: View, name: str) -> bool:
-    """An initializer, or made by originals that folded away."""
-    initializers = view.original.graph.initializers
-    if name in initializers and not initializers[name].is_graph_input():
-        return True
-    return any(value.name == name for index in view.folded for value in view.original.graph[index].outputs)
+def _constants_of_original(view: View) -> set[str]:
+    """Initializers of the original, and what its folded nodes make."""
+    initializers = view.original.graph.initializers.items()
+    inside = view.original.ir_version < 4
+    names = {name for name, value in initializers if inside or not value.is_graph_input()}
+    nodes = list(view.original.graph)
+    return names | {value.name for index in view.folded for value in nodes[index].outputs if value.name}

@@ -156,7 +156,8 @@ def test_float16_scales_need_opset_19() -> None:
 
 def test_a_branch_is_never_rewritten() -> None:
     text = """g (float[2,3] x, bool p) => (float[a,b] y)
-    {{ y = If (p) <then_branch = t () => (float[a,b] u) {{ {body} }}, else_branch = e () => (float[c,d] v) {{ v = Relu(x) }}> }}"""
+    {{ y = If (p) <then_branch = t () => (float[a,b] u) {{ {body} }},
+                   else_branch = e () => (float[c,d] v) {{ v = Relu(x) }}> }}"""
     same = view_of(parse(text.format(body="u = Neg(x)"), opset=11))
     assert same.opset == 17
     assert_same_numbers(same)

@@ -16,6 +16,7 @@ def floats(*shape: int) -> np.ndarray:
 
 
 NORM = {"gamma": floats(6), "beta": floats(6), "mean": floats(6), "variance": floats(6)}
+BATCH_NORM = "y = BatchNormalization <epsilon = 0.01> (c, gamma, beta, mean, variance)"
 PRODUCERS = {
     "conv": ("c = Conv <pads = [1,1,1,1]> (x, w)", {"w": floats(6, 4, 3, 3)}),
     "conv with bias": ("c = Conv(x, w, b)", {"w": floats(6, 4, 1, 1), "b": floats(6)}),
@@ -28,7 +29,7 @@ PRODUCERS = {
 @pytest.mark.parametrize("producer", PRODUCERS)
 def test_batch_normalization_folds(producer: str) -> None:
     body, numbers = PRODUCERS[producer]
-    text = f"g (float[2,4,5,5] x) => (float[n,c,h,w] y) {{ {body}  y = BatchNormalization <epsilon = 0.01> (c, gamma, beta, mean, variance) }}"
+    text = f"g (float[2,4,5,5] x) => (float[n,c,h,w] y) {{ {body}  {BATCH_NORM} }}"
     view = view_of(parse(text, **numbers, **NORM))
     assert op_types(view) == [body.split("= ")[1].split(" ")[0].split("(")[0]] and view.nodes[0].origins == {0, 1}
     assert view.nodes[0].facts.outputs[0].name == "y"
@@ -40,7 +41,7 @@ def test_batch_normalization_folds(producer: str) -> None:
 @pytest.mark.parametrize("bias", ["", ", b", ", s"])
 def test_batch_normalization_folds_into_gemm(transposed: int, bias: str) -> None:
     attributes = f"<transB = {transposed}, alpha = 0.5, beta = 2.0>"
-    text = f"g (float[3,4] x) => (float[3,6] y) {{ c = Gemm {attributes} (x, w{bias})  y = BatchNormalization(c, gamma, beta, mean, variance) }}"
+    text = f"g (float[3,4] x) => (float[3,6] y) {{ c = Gemm {attributes} (x, w{bias})  {BATCH_NORM} }}"
     weight = floats(6, 4) if transposed else floats(4, 6)
     extra = {"b": floats(6)} if bias == ", b" else {"s": floats(1)} if bias else {}
     view = view_of(parse(text, w=weight, **extra, **NORM))
@@ -125,7 +126,8 @@ def test_a_convolution_that_is_an_output_or_shares_its_weight_keeps_it() -> None
 def test_a_weight_computed_at_run_time_and_training_mode_stay() -> None:
     dynamic = "g (float[1,4,5,5] x, float[6,4,1,1] w) => (float[1,6,5,5] y) { c = Conv(x, w)  y = Mul(c, k) }"
     assert op_types(view_of(parse(dynamic, k=floats(6, 1, 1)))) == ["Conv", "Mul"]
-    training = "g (float[1,4,5,5] x) => (float[1,6,5,5] y) { c = Conv(x, w)  y, m, v = BatchNormalization <training_mode = 1> (c, gamma, beta, mean, variance) }"
+    training = """g (float[1,4,5,5] x) => (float[1,6,5,5] y)
+    { c = Conv(x, w)  y, m, v = BatchNormalization <training_mode = 1> (c, gamma, beta, mean, variance) }"""
     assert op_types(view_of(parse(training, w=floats(6, 4, 1, 1), **NORM))) == ["Conv", "BatchNormalization"]
 
 

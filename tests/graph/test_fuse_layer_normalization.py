@@ -25,13 +25,13 @@ FORMS = {
     "no bias": f"{MEAN}  p = Pow(d, two)  {ROOT}  n = Div(d, r)  y = Mul(n, scale)",
     "no scale": f"{MEAN}  p = Pow(d, two)  {ROOT}  n = Div(d, r)  y = Add(n, bias)",
     "neither": f"{MEAN}  p = Pow(d, two)  {ROOT}  y = Div(d, r)",
-    "two axes": "m = ReduceMean <axes = [1, 2]> (x)  d = Sub(x, m)  p = Mul(d, d)  v = ReduceMean <axes = [2, 1]> (p)  s = Add(e, v)  "
-    "r = Sqrt(s)  n = Div(d, r)  y = Mul(n, wide)",
+    "two axes": "m = ReduceMean <axes = [1, 2]> (x)  d = Sub(x, m)  p = Mul(d, d)  "
+    "v = ReduceMean <axes = [2, 1]> (p)  s = Add(e, v)  r = Sqrt(s)  n = Div(d, r)  y = Mul(n, wide)",
 }
 LOOKALIKES = {
     "another axis": f"m = ReduceMean <axes = [1]> (x)  d = Sub(x, m)  p = Pow(d, two)  {ROOT}  n = Div(d, r)  y = Mul(n, scale)",
-    "not the last axis": "m = ReduceMean <axes = [1]> (x)  d = Sub(x, m)  p = Pow(d, two)  v = ReduceMean <axes = [1]> (p)  s = Add(v, e)  "
-    "r = Sqrt(s)  y = Div(d, r)",
+    "not the last axis": "m = ReduceMean <axes = [1]> (x)  d = Sub(x, m)  p = Pow(d, two)  "
+    "v = ReduceMean <axes = [1]> (p)  s = Add(v, e)  r = Sqrt(s)  y = Div(d, r)",
     "variance read elsewhere": f"{MEAN}  p = Pow(d, two)  {ROOT}  n = Div(d, r)  y = Add(n, v)",
     "another numerator": f"{MEAN}  p = Pow(d, two)  {ROOT}  y = Div(x, r)",
     "cube": f"{MEAN}  p = Pow(d, e)  {ROOT}  y = Div(d, r)",

@@ -124,7 +124,7 @@ def test_a_value_that_nothing_makes_is_named() -> None:
 def test_a_value_made_twice_and_a_cycle_are_refused() -> None:
     proto = model()
     proto.graph.node.append(onnx.helper.make_node("Relu", ["x"], ["a"]))
-    with pytest.raises(ModelError, match="'a' is made by two nodes"):
+    with pytest.raises(ModelError, match="'a' is made twice"):
         load_model(proto.SerializeToString())
     proto = model()
     proto.graph.node[0].input[1] = "y"
@@ -207,7 +207,7 @@ def test_a_link_out_of_the_folder_is_refused_and_one_inside_is_followed(tmp_path
     inner.mkdir()
     (tmp_path / "secret").write_bytes(bytes(16))
     (inner / "out").symlink_to(tmp_path / "secret")
-    with pytest.raises(ModelError, match="a link to .*secret"):
+    with pytest.raises(ModelError, match=r"a link to .*secret"):
         load_model(external(inner, "out"))
     (inner / "within").symlink_to(inner / "weights.bin")
     normalize(load_model(external(inner, "within")))

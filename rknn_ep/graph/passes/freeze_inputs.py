@@ -66,7 +66,8 @@ class FreezeInputs(GraphPass):
         if value.shape is not None:
             if len(value.shape) != len(given):
                 raise ShapeError(
-                    f"input_shapes: input '{value.name}' has {len(value.shape)} dimensions ({show(value.shape)}), but {text} has {len(given)}"
+                    f"input_shapes: input '{value.name}' has {len(value.shape)} dimensions ({show(value.shape)}), "
+                    f"but {text} has {len(given)}"
                 )
             for axis, (own, new) in enumerate(zip(value.shape, given, strict=True)):
                 if isinstance(own, int) and own >= 0 and own != new:
@@ -100,7 +101,8 @@ class FreezeInputs(GraphPass):
             if named and isinstance(dim, ir.SymbolicDim):
                 remedy += f" or input_shapes='{dim.value}={_example_size(axis)}'"
             raise ShapeError(
-                f"{label} of input '{value.name}' ({show(value.shape)}) is dynamic and has no value; the NPU takes fixed shapes only",
+                f"{label} of input '{value.name}' ({show(value.shape)}) is dynamic and has no value; "
+                "the NPU takes fixed shapes only",
                 remedy=remedy + ".",
             )
 

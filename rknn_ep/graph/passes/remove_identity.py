@@ -78,5 +78,6 @@ def _does_nothing(node: ir.Node) -> bool:
         return node.inputs[0] is not None and isinstance(node.inputs[0].type, ir.TensorType | None)
     if not is_onnx(node, "Dropout") or any(mask.uses() or mask.is_graph_output() for mask in node.outputs[1:]):
         return False
-    training = node.inputs[2] if len(node.inputs) > 2 else None
-    return training is None or scalar(training) == 0.0
+    ratio, training = (*node.inputs[1:3], None, None)[:2]
+    # A ratio computed at run time would leave the original an input that the view does not have.
+    return (ratio is None or is_constant(ratio)) and (training is None or scalar(training) == 0.0)

@@ -33,8 +33,8 @@ class SettleInitializers(GraphPass):
                 graph.inputs.remove(value)
         elif defaults:
             log.warning(
-                "%d initializers of the model are graph inputs too (the first is '%s'), so they count as variable and nodes that need "
-                "constant weights stay off the NPU; export with keep_initializers_as_inputs=False",
+                "%d initializers of the model are graph inputs too (the first is '%s'), so they count as variable and nodes that "
+                "need constant weights stay off the NPU; export with keep_initializers_as_inputs=False",
                 len(defaults),
                 defaults[0].name,
             )
