@@ -68,7 +68,8 @@ class Value {
   ort::OrtValue* value_ = nullptr;
 };
 
-// A model ready to run. `run` may be called from several threads at once.
+// A model ready to run. `run` may be called from several threads at once. In a child of fork() only sessions of one
+// thread go on: the others' threads stayed with the parent, and to wait for them would hang.
 class Session {
  public:
   // `model` may go after construction; `weights.bytes` must stay unless there is a path. Throws Failure where the model
@@ -83,11 +84,14 @@ class Session {
   void run(const ort::OrtValue* const* inputs, ort::OrtValue** outputs) const;
 
  private:
+  bool lost_its_threads() const;
   void create(ort::OrtSessionOptions* options, Bytes model, const Weights& weights);
   void verify(const std::vector<Tensor>& tensors, bool inputs) const;
 
   std::shared_ptr<Engine> engine_;
   ort::OrtSession* session_ = nullptr;
+  int threads_;
+  long process_;  // the one that made it
   std::vector<std::string> names_;
   std::vector<const char*> input_names_;
   std::vector<const char*> output_names_;

@@ -1,8 +1,8 @@
 #include "simulator/model.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include "simulator/failure.h"
 
@@ -13,16 +13,36 @@ constexpr size_t kWeightAlignment = 64;
 
 // Files of the vendor's stacks are recognised to be refused by name.
 void refuse_vendor_files(Bytes head) {
-  if (head.size < 4) return;
   const std::string_view magic = head.text().substr(0, 4);
   if (magic == "RKNN") {
     throw Failure(RKNN_ERR_MODEL_INVALID,
                   "this is a vendor .rknn, compiled for hardware. The simulator runs bundles: compile the ONNX model "
-                  "with rknn-ep, its bundles hold a simulation beside the .rknn");
+                  "with rknn-ep and put the bundle beside it under the same name, ending in .rknnctx");
   }
   if (magic == "RKNX") {
     throw Failure(RKNN_ERR_MODEL_INVALID, "this is a model of the RKNN3 stack, which is not simulated");
   }
+}
+
+std::string first_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char head[4] = {};
+  file.read(head, sizeof(head));
+  return std::string(head, static_cast<size_t>(file.gcount()));
+}
+
+// The bundle to run for a file: itself, or for a vendor .rknn the bundle beside it.
+std::string bundle_for(const std::string& path) {
+  const std::string head = first_bytes(path);
+  if (head == "RKNN") {
+    const size_t slash = path.rfind('/');
+    const size_t dot = path.rfind('.');
+    const bool ending = dot != std::string::npos && (slash == std::string::npos || dot > slash);
+    const std::string companion = path.substr(0, ending ? dot : path.size()) + ".rknnctx";
+    if (!first_bytes(companion).empty()) return companion;
+  }
+  refuse_vendor_files({reinterpret_cast<const uint8_t*>(head.data()), head.size()});
+  return path;
 }
 
 Bytes entry(const Archive& archive, const std::string& name) {
@@ -40,17 +60,12 @@ Bytes entry(const Archive& archive, const std::string& name) {
 }  // namespace
 
 std::shared_ptr<Model> Model::from_file(const std::string& path, const EngineOptions& options) {
-  if (std::FILE* file = std::fopen(path.c_str(), "rb")) {
-    uint8_t head[4] = {};
-    const size_t size = std::fread(head, 1, sizeof(head), file);
-    std::fclose(file);
-    refuse_vendor_files({head, size});
-  }
+  const std::string bundle = bundle_for(path);
   std::string error;
   std::shared_ptr<Model> model(new Model);
-  model->archive_ = Archive::open_file(path, error);
+  model->archive_ = Archive::open_file(bundle, error);
   if (!model->archive_) throw Failure(RKNN_ERR_MODEL_INVALID, error);
-  model->load(options, path);
+  model->load(options, bundle);
   return model;
 }
 

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <memory>
 
 #include "simulator/engine.h"
@@ -22,7 +24,7 @@ std::string shape_text(const std::vector<int64_t>& dims) {
 
 Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, const Weights& weights,
                  const Description& description)
-    : engine_(std::move(engine)) {
+    : engine_(std::move(engine)), threads_(options.threads), process_(::getpid()) {
   const ort::OrtApi& api = engine_->api();
   const auto check = [&](ort::OrtStatus* status) {
     engine_->check(status, RKNN_ERR_MODEL_INVALID, "the simulation model cannot be loaded");
@@ -82,9 +84,17 @@ void Session::create(ort::OrtSessionOptions* options, Bytes model, const Weights
   check(api.CreateSessionFromArray(engine_->environment(), model.data, model.size, options, &session_));
 }
 
-Session::~Session() { engine_->api().ReleaseSession(session_); }
+Session::~Session() {
+  if (!lost_its_threads()) engine_->api().ReleaseSession(session_);
+}
+
+bool Session::lost_its_threads() const { return threads_ > 1 && process_ != ::getpid(); }
 
 void Session::run(const ort::OrtValue* const* inputs, ort::OrtValue** outputs) const {
+  if (lost_its_threads()) {
+    throw Failure(RKNN_ERR_FAIL,
+                  "a context with several simulation threads cannot be used after fork(): make a new one");
+  }
   engine_->check(engine_->api().Run(session_, nullptr, input_names_.data(), inputs, input_names_.size(),
                                     output_names_.data(), output_names_.size(), outputs),
                  RKNN_ERR_FAIL, "the simulation failed");

@@ -31,6 +31,13 @@ def test_a_vendor_model_is_named_and_the_way_out_shown(
     assert "RKNN3" in refused(library, b"RKNX" + bytes(64), capfd)
 
 
+def test_a_vendor_model_runs_as_the_bundle_beside_it(library: ctypes.CDLL, tmp_path: Path) -> None:
+    (tmp_path / "yolo.v5.rknn").write_bytes(b"RKNN\0\0\0\0" + bytes(64))
+    bundles.bundle(tmp_path / "yolo.v5.rknnctx", bundles.relu())
+    code, context = driver.init_code(library, tmp_path / "yolo.v5.rknn")
+    assert code == 0 and library.rknn_destroy(context) == 0
+
+
 def test_a_missing_file_and_a_folder(library: ctypes.CDLL, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "No such file" in refused(library, tmp_path / "absent.rknnctx", capfd)
     assert "not a file" in refused(library, tmp_path, capfd)

@@ -101,6 +101,27 @@ assert (context(x)[0] == 25).all()
     script(code, squares)
 
 
+def test_a_child_of_fork_is_told_when_the_threads_of_a_context_stayed_behind(squares: Path) -> None:
+    code = """
+import os, sys
+import numpy as np
+from pathlib import Path
+from tests.simulator import driver
+library = driver.load()
+context = driver.Context(library, Path(sys.argv[1]), options="simulation_threads=2")
+x = np.full((1, 4, 16, 16), 5, np.float32)
+context(x)
+child = os.fork()
+if child == 0:
+    code = library.rknn_run(context.handle, None)
+    context.destroy()
+    with driver.Context(library, Path(sys.argv[1])) as fresh:
+        os._exit(0 if code == driver.FAIL and (fresh(x)[0] == 25).all() else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    script(code, squares)
+
+
 def test_a_program_may_exit_with_contexts_open(squares: Path) -> None:
     code = """
 import sys
