@@ -67,7 +67,7 @@ class _Rewriter:
                 source = node.inputs[0]
                 if source is not None:
                     self._parameters.setdefault(source, self._pair_of(node))
-            elif node.inputs and node.inputs[0] in self._parameters and role(node) in (Role.FOLLOW, Role.JOIN):
+            elif node.inputs and node.inputs[0] in self._parameters and (role(node) in (Role.FOLLOW, Role.JOIN) or node.op_type == "Pad"):
                 self._mover(node)
         unused = [node for node in self._graph if not any(v.uses() or v.is_graph_output() for v in node.outputs)]
         self._graph.remove(unused, safe=True)
@@ -103,8 +103,11 @@ class _Rewriter:
         first = node.inputs[0]
         assert first is not None
         parameters = self._parameters[first]
-        count = len(node.inputs) if node.op_type == "Concat" else 1
-        inputs = [self._dequantized(value, *parameters) if i < count else value for i, value in enumerate(node.inputs)]
+        codes = {"Concat": range(len(node.inputs)), "Pad": (0, 2)}.get(node.op_type, (0,))
+        inputs = [
+            self._dequantized(value, *parameters) if position in codes and value is not None else value
+            for position, value in enumerate(node.inputs)
+        ]
         self._replace(node, node.op_type, inputs, parameters)
 
     def _conv(self, node: ir.Node) -> tuple[list[ir.Value | None], Parameters | None]:

@@ -118,8 +118,8 @@ def quantize(
     scales = assign(copy, placement, ranges, scheme.activations)
     writer = _Writer(copy, placement, scales, scheme)
     writer.run()
-    if scheme.domain:
-        copy.graph.opset_imports.setdefault(scheme.domain, 1)
+    if scheme.wide or scheme.weights.bits == 16:
+        copy.graph.opset_imports.setdefault("com.microsoft", 1)
     return QuantizedModel(copy, writer.notes())
 
 
@@ -228,7 +228,7 @@ class _Writer:
             if not np.array_equal(enlarged, scales):
                 scales = enlarged
                 codes = requantize(weight, axis, scales, zeros, grid)
-        code_type = ir.DataType.INT16 if self._scheme.wide else ir.DataType.INT8
+        code_type = ir.DataType.INT16 if grid.bits == 16 else ir.DataType.INT8
         real = self._dequantized(weight_value, codes.astype(code_type.numpy()), scales, zeros.astype(code_type.numpy()), axis)
         node.replace_input_with(1, real)
         self._weights += 1
@@ -307,7 +307,7 @@ class _Writer:
         ]
         real = ir.Value(name=f"{name}_dequantized", shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT))
         attributes = [ir.AttrInt64("axis", axis)] if axis is not None else []
-        domain = self._scheme.domain if codes.dtype == np.int16 else ""
+        domain = "com.microsoft" if codes.dtype == np.int16 else ""
         node = ir.Node(domain, "DequantizeLinear", parts, attributes, outputs=[real], name=f"{name}_DequantizeLinear")
         self._graph.insert_before(next(iter(self._graph)), node)
         self._constants[key] = real
