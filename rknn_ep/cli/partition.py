@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rknn_ep.cli.flags import provider_flags
-from rknn_ep.cli.output import Json, print_json
+from rknn_ep.cli.output import EXIT_BELOW, Json, print_json, stderr
+
+if TYPE_CHECKING:
+    from rknn_ep.partitioning.report import Report
 
 Model = Annotated[Path, typer.Argument(help="The model, .onnx or what an importer plugin reads.", show_default=False)]
 
@@ -46,3 +49,10 @@ def partition(
         print_json(report.to_dict())
     else:
         typer.echo(report.to_markdown() if format is Format.MARKDOWN else report.to_table())
+
+
+def below_if_nothing(report: Report) -> None:
+    """Leave with exit code 3 when what was written has no partition: it is the model as it came in."""
+    if not report.partitions:
+        stderr().print(f"nothing of this model runs on {report.target}: what was written has no partition", style="red")
+        raise typer.Exit(EXIT_BELOW)

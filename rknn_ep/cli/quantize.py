@@ -9,7 +9,7 @@ import typer
 
 from rknn_ep.cli.flags import provider_flags
 from rknn_ep.cli.output import Json, print_json, progress
-from rknn_ep.cli.partition import Model
+from rknn_ep.cli.partition import Model, below_if_nothing
 
 
 @provider_flags
@@ -30,6 +30,7 @@ def quantize(
     """
     import rknn_ep
 
+    output.parent.mkdir(parents=True, exist_ok=True)
     with progress() as show:
         report = rknn_ep.quantize(model, output, progress=show, **options)
     if json:
@@ -37,3 +38,4 @@ def quantize(
     else:
         typer.echo(report.to_table())
         typer.echo(f"\nwrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    below_if_nothing(report)

@@ -85,6 +85,7 @@ def test_its_calibration_method_and_option_shape_the_scales(installed: Path, mod
     def input_scale(percentile: str) -> float:
         output = tmp_path / f"{percentile}.onnx"
         arguments = ["quantize", str(model), "-o", str(output), "--calibration", str(model.parent / "data.npz")]
+        arguments += ["--min-partition-macs", "0"]
         arguments += ["--calibration-method", "batch_percentile", "--option", f"batch_percentile.percentile={percentile}"]
         rknn_ep(installed, *arguments)
         graph = onnx.load(output).graph
@@ -99,5 +100,6 @@ def test_its_calibration_method_and_option_shape_the_scales(installed: Path, mod
 
 def test_its_option_is_validated_by_itself(installed: Path, model: Path, tmp_path: Path) -> None:
     arguments = ["quantize", str(model), "-o", str(tmp_path / "y.onnx"), "--calibration", str(model.parent / "data.npz")]
+    arguments += ["--min-partition-macs", "0"]
     arguments += ["--calibration-method", "batch_percentile", "--option", "batch_percentile.percentile=200"]
     assert "batch_percentile.percentile" in rknn_ep(installed, *arguments, code=2)
