@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
+from onnx import helper as helper
 
 from rknn_ep.graph import View, load_model, normalize
 from rknn_ep.partitioning.capability import judge
@@ -30,7 +31,7 @@ def build(
     nodes: Sequence[onnx.NodeProto],
     inputs: Mapping[str, Sequence[int | str | None]],
     outputs: Sequence[str],
-    constants: Mapping[str, np.ndarray[Any, Any]] | None = None,
+    constants: Mapping[str, np.ndarray[Any, Any] | np.generic] | None = None,
     *,
     types: Mapping[str, int] | None = None,
     opset: int = 17,

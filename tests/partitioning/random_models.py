@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 from hypothesis import strategies as st
@@ -56,7 +58,7 @@ def models(draw: st.DrawFn, most: int = 24) -> onnx.ModelProto:
     return build(nodes, {"in0": PLANE, "in1": PLANE}, leaves + extra)
 
 
-def shuffled(model: onnx.ModelProto, draw: st.DrawFn) -> tuple[onnx.ModelProto, dict[str, str]]:
+def shuffled(model: onnx.ModelProto, draw: Callable[[st.SearchStrategy[int]], int]) -> tuple[onnx.ModelProto, dict[str, str]]:
     """The same graph with its nodes in another topological order and all names changed; new value name -> old one."""
     nodes = list(model.graph.node)
     made = {name for item in nodes for name in item.output}

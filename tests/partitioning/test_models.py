@@ -77,7 +77,7 @@ def test_control_flow_stays_with_the_runtime() -> None:
     assert made.partitions
 
 
-class _Samples(CalibrationDataReader):
+class _Samples(CalibrationDataReader):  # type: ignore[misc]
     """Four arrays of noise: the scales do not matter here, only what a quantised graph looks like."""
 
     def __init__(self) -> None:

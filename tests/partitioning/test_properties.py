@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +21,7 @@ from tests.partitioning.random_models import REFUSED, models, shuffled
 MANY = settings(max_examples=100, deadline=None)
 
 
-def cut(model: onnx.ModelProto, **options: object) -> Plan:
+def cut(model: onnx.ModelProto, **options: Any) -> Plan:
     return planned(model, exclude_ops={REFUSED}, **options)
 
 
@@ -112,10 +113,11 @@ def test_extracted_partitions_compute_what_the_model_computes(model: onnx.ModelP
             np.testing.assert_allclose(result, values[name], rtol=1e-5, atol=1e-6)
 
 
-def _run(model: bytes, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+def _run(model: bytes, feeds: dict[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     known = {item.name for item in session.get_inputs()}
-    return session.run(None, {name: value for name, value in feeds.items() if name in known})
+    results: list[np.ndarray[Any, Any]] = session.run(None, {name: value for name, value in feeds.items() if name in known})
+    return results

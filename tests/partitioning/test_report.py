@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from tests.partitioning.helpers import node, planned
 WEIGHT = np.zeros((16, 16, 3, 3), np.float32)
 
 
-def report(**options: object) -> Report:
+def report(**options: Any) -> Report:
     nodes = [
         node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
         node("Exp", ["a"], ["b"]),

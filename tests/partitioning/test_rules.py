@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ def whole(*values: int) -> np.ndarray[Any, Any]:
     return np.array(values, np.int64)
 
 
-ON_THE_NPU: dict[str, View | Any] = {
+ON_THE_NPU: dict[str, Callable[[], View]] = {
     "conv": lambda: one("Conv", (1, 16, 32, 32), consts={1: floats(8, 16, 3, 3)}, pads=[1, 1, 1, 1]),
     "conv depthwise": lambda: one("Conv", (1, 16, 32, 32), consts={1: floats(16, 1, 3, 3)}, group=16),
     "conv grouped": lambda: one("Conv", (1, 16, 32, 32), consts={1: floats(16, 4, 3, 3)}, group=4),
@@ -170,9 +172,7 @@ def test_double_is_refused() -> None:
 
 
 def facts(**given: Any) -> NodeFacts:
-    return NodeFacts(
-        **{"name": "n", "op_type": "Relu", "domain": "", "opset": 17, "attributes": {}, "inputs": (), "outputs": ()} | given
-    )
+    return replace(NodeFacts("n", "Relu", "", 17, {}, (), ()), **given)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,18 @@
 """Operators that work element by element: activations, arithmetic, comparisons, selection, conversion.
 
-Where all tensors have one shape the rank does not matter, because the compiler reshapes to four dimensions (probe
-cases Relu_1d to Relu_5d, Add_1d to Mul_5d). Broadcasting is probed up to rank 5.
+The compiler reshapes one to five dimensions to its four, broadcasting included (probe cases Relu_1d to Relu_5d, Add_1d
+to Add_bcast_5d).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from rknn_ep.partitioning.rules.common import (
     FLOATS,
-    MAX_RANK,
     UP_TO_FIVE,
     Case,
     Refuse,
@@ -27,7 +25,6 @@ from rknn_ep.partitioning.rules.common import (
     given,
     lowered,
     ranked,
-    shape,
     typed,
 )
 from rknn_ep.records import NodeFacts
@@ -86,12 +83,14 @@ LOWERED = {
 def unary(node: NodeFacts) -> Case:
     """One float tensor in, one of the same shape out."""
     float_types(node)
+    ranked(data(node), *UP_TO_FIVE)
     return LOWERED.get(node.op_type, Case(node.op_type))
 
 
 def clip(node: NodeFacts) -> Case:
     """Bounds are constant."""
     float_types(node)
+    ranked(data(node), *UP_TO_FIVE)
     fixed(node, 1, 2)
     return Case("Clip")
 
@@ -214,11 +213,8 @@ def cast(node: NodeFacts) -> Case:
 
 
 def _broadcastable(node: NodeFacts) -> None:
-    shapes = {shape(tensor) for tensor in node.inputs if tensor is not None and prod(shape(tensor)) != 1}
-    if len(shapes) > 1:
-        for tensor in node.outputs:
-            if len(shape(tensor)) > MAX_RANK:
-                raise Refuse("rank", f"broadcasts to rank {len(shape(tensor))}", f"broadcasting up to rank {MAX_RANK}")
+    for tensor in node.outputs:
+        ranked(tensor, *UP_TO_FIVE)
 
 
 RULES: dict[str, Rule] = {
