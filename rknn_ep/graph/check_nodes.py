@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
 
 import onnx
 
@@ -21,9 +22,9 @@ def check_signatures(graph: onnx.GraphProto, opsets: Mapping[str, int], label: s
     for node in graph.node:
         _check_text(node, label)
         domain = "" if node.domain == "ai.onnx" else node.domain
-        schema = schema_of(node.op_type, domain, versions.get(domain, 0))
-        if schema is not None:
-            problem = _problem(node, schema)
+        version = versions.get(domain, 0)
+        if schema_of(node.op_type, domain, version) is not None:
+            problem = _problem(node, _signature(node.op_type, domain, version))
             if problem:
                 raise ModelError(f"{label}: {describe(node)} {problem}", remedy="The file is damaged; export it again.")
         for attribute in node.attribute:
@@ -45,25 +46,52 @@ def _check_text(node: onnx.NodeProto, label: str) -> None:
         raise ModelError(f"{label}: a node has a name that is not text", remedy="The file is damaged; export it again.")
 
 
-def _problem(node: onnx.NodeProto, schema: Any) -> str:  # noqa: PLR0911 - one answer a rule
-    if not schema.min_input <= len(node.input) <= schema.max_input:
-        return f"has {len(node.input)} inputs, its operator takes {_range(schema.min_input, schema.max_input)}"
-    if not schema.min_output <= len(node.output) <= schema.max_output:
-        return f"has {len(node.output)} outputs, its operator makes {_range(schema.min_output, schema.max_output)}"
-    single = onnx.defs.OpSchema.FormalParameterOption.Single
-    for name, formal in zip(node.input, schema.inputs, strict=False):
-        if not name and formal.option == single:
-            return f"lacks its input '{formal.name}'"
+def _problem(node: onnx.NodeProto, signature: _Signature) -> str:  # noqa: PLR0911 - one answer a rule
+    least, most = signature.inputs
+    if not least <= len(node.input) <= most:
+        return f"has {len(node.input)} inputs, its operator takes {_range(least, most)}"
+    least, most = signature.outputs
+    if not least <= len(node.output) <= most:
+        return f"has {len(node.output)} outputs, its operator makes {_range(least, most)}"
+    for index, name in enumerate(node.input):
+        if not name and index in signature.needed:
+            return f"lacks its input '{signature.needed[index]}'"
     given = {attribute.name: attribute.type for attribute in node.attribute}
     if len(given) != len(node.attribute):
         return "has an attribute twice"
-    for name, declared in schema.attributes.items():
+    for name in signature.required:
         if name not in given:
-            if declared.required:
-                return f"lacks its attribute '{name}'"
-        elif given[name] != declared.type.value:
-            return f"has an attribute '{name}' of type {_type_name(given[name])} instead of {declared.type.name}"
+            return f"lacks its attribute '{name}'"
+    for name, kind in given.items():
+        declared = signature.attributes.get(name)
+        if declared is not None and declared[0] != kind:
+            return f"has an attribute '{name}' of type {_type_name(kind)} instead of {declared[1]}"
     return ""
+
+
+@dataclass(frozen=True)
+class _Signature:
+    inputs: tuple[int, int]
+    outputs: tuple[int, int]
+    needed: Mapping[int, str]
+    """Place -> name of the inputs that may not be left out."""
+    attributes: Mapping[str, tuple[int, str]]
+    """Name -> number and name of its type."""
+    required: tuple[str, ...]
+
+
+@lru_cache(maxsize=4096)
+def _signature(op_type: str, domain: str, version: int) -> _Signature:
+    """A schema's facts in plain Python: reading them through the binding copies them each time."""
+    schema = schema_of(op_type, domain, version)
+    single = onnx.defs.OpSchema.FormalParameterOption.Single
+    return _Signature(
+        inputs=(schema.min_input, schema.max_input),
+        outputs=(schema.min_output, schema.max_output),
+        needed={index: formal.name for index, formal in enumerate(schema.inputs) if formal.option == single},
+        attributes={name: (one.type.value, one.type.name) for name, one in schema.attributes.items()},
+        required=tuple(name for name, one in schema.attributes.items() if one.required),
+    )
 
 
 def _range(least: int, most: int) -> str:

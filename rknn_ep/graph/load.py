@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, EncodeError  # type: ignore[imp
 
 from rknn_ep.errors import ModelError
 from rknn_ep.graph.check import check_model
+from rknn_ep.graph.collector import collector_paused
 from rknn_ep.graph.provenance import bodies_of
 
 MAXIMUM_BYTES = (1 << 31) - 1
@@ -29,6 +30,11 @@ def load_model(source: str | Path | bytes) -> ir.Model:
         ModelError: the file cannot be read, is no valid ONNX, is larger than 2 GiB with its weights, is of an opset that
             is not supported, or names a data file that is missing, too short or outside the model's own folder.
     """
+    with collector_paused():
+        return _load(source)
+
+
+def _load(source: str | Path | bytes) -> ir.Model:
     if isinstance(source, bytes):
         return _parse(source, "the model", None)
     path = Path(source)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
 from rknn_ep.errors import ModelError, RknnEpError
+from rknn_ep.graph.collector import collector_paused
 from rknn_ep.graph.origins import trace
 from rknn_ep.graph.passes.convert_opset import ConvertOpset
 from rknn_ep.graph.passes.fold_affine import FoldAffine
+from rknn_ep.graph.passes.fold_affine_ahead import FoldAffineAhead
 from rknn_ep.graph.passes.freeze_inputs import FreezeInputs
 from rknn_ep.graph.passes.fuse_hard_swish import FuseHardSwish
 from rknn_ep.graph.passes.fuse_layer_normalization import FuseLayerNormalization
@@ -44,7 +44,7 @@ def normalize(
         ShapeError: a dimension of an input has no value, or what was given does not fit the model.
     """
     try:
-        with _collector_paused():
+        with collector_paused():
             return _normalize(model, input_shapes or {}, dimensions or {})
     except RknnEpError:
         raise
@@ -69,23 +69,12 @@ def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimen
         FoldAffine(provenance),
         FuseHardSwish(provenance),
         FuseLayerNormalization(provenance),
+        FoldAffineAhead(provenance),
         RemoveUnused(provenance, work),
     ]
     for one in passes:
         one(work)
     return _view(work, model, provenance)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep Python's cyclic collector out: a graph is nothing but cycles, none of them garbage, and it halves the speed."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _view(work: ir.Model, original: ir.Model, provenance: Provenance) -> View:

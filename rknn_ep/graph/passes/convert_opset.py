@@ -67,11 +67,9 @@ class ConvertOpset(GraphPass):
         """Every ONNX operator is one of the opset that the model names, or was unknown from the start."""
         opset = model.opset_imports.get("", 0)
         for node in model.graph:
-            schema = schema_of(node.op_type, node.domain, opset) if node.domain == "" else None
-            for name in node.attributes if schema is not None else ():
-                demand(
-                    schema is not None and name in schema.attributes, f"{node.op_type} has no attribute '{name}' in opset {opset}"
-                )
+            known = _attribute_names(node.op_type, opset) if node.domain == "" else None
+            for name in node.attributes if known is not None else ():
+                demand(known is not None and name in known, f"{node.op_type} has no attribute '{name}' in opset {opset}")
 
     def _apply(
         self, graph: ir.Graph, node: ir.Node, steps: list[Step], inference: NodeInference, replaced: dict[ir.Value, ir.Value]
@@ -220,9 +218,15 @@ def _is_default(name: str, value: Any, default: Any) -> bool:
     return bool(value == (default.decode() if isinstance(default, bytes) else default))
 
 
+@lru_cache(maxsize=4096)
+def _attribute_names(op_type: str, opset: int) -> frozenset[str] | None:
+    schema = schema_of(op_type, "", opset)
+    return None if schema is None else frozenset(schema.attributes)
+
+
 def _surplus(node: ir.Node, target: int) -> set[str]:
-    schema = schema_of(node.op_type, "", target)
-    return set() if schema is None else {name for name in node.attributes if name not in schema.attributes}
+    known = _attribute_names(node.op_type, target)
+    return set() if known is None else {name for name in node.attributes if name not in known}
 
 
 def _types_fit(node: ir.Node, schema: Any) -> bool:
