@@ -152,8 +152,8 @@ void Context::get_outputs(uint32_t count, rknn_output* outputs) {
   }
   for (uint32_t i = 0; i < count; ++i) {
     rknn_output& output = outputs[i];
-    // Programs that let the runtime allocate often leave the index unset; on boards the position counts then.
-    if (!output.is_prealloc) output.index = i;
+    // Many programs leave the index unset: then the position counts.
+    if (output.index == 0) output.index = i;
     if (output.index >= tensors.size()) {
       throw Failure(RKNN_ERR_OUTPUT_INVALID,
                     "index " + std::to_string(output.index) + " of " + std::to_string(tensors.size()) + " outputs");

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <memory>
 
 #include "simulator/failure.h"
 
@@ -45,6 +46,12 @@ std::string bundle_for(const std::string& path) {
   return path;
 }
 
+// The file behind links: ONNX Runtime wants the weights inside the folder that it is told.
+std::string resolved(const std::string& path) {
+  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
+  return real ? std::string(real.get()) : path;
+}
+
 Bytes entry(const Archive& archive, const std::string& name) {
   const auto bytes = archive.find(name);
   if (!bytes) {
@@ -60,7 +67,7 @@ Bytes entry(const Archive& archive, const std::string& name) {
 }  // namespace
 
 std::shared_ptr<Model> Model::from_file(const std::string& path, const EngineOptions& options) {
-  const std::string bundle = bundle_for(path);
+  const std::string bundle = resolved(bundle_for(path));
   std::string error;
   std::shared_ptr<Model> model(new Model);
   model->archive_ = Archive::open_file(bundle, error);

@@ -39,7 +39,7 @@ class Operand:
     def read(cls, value: ir.Value | None) -> Operand | None:
         """The operand behind `value`, or None where it is not quantised with constant parameters."""
         node = dequantize_of(value)
-        if node is None or node.domain not in ("", "ai.onnx") or node.inputs[0] is None:
+        if node is None or node.domain not in ("", "ai.onnx", "com.microsoft") or node.inputs[0] is None:
             return None
         scale = constant(node.inputs[1])
         if scale is None or ("block_size" in node.attributes and integer_attribute(node, "block_size", 0)):
@@ -49,7 +49,9 @@ class Operand:
         zero = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
         if zero is None and len(node.inputs) > 2 and node.inputs[2] is not None:
             return None
-        dtype = array.dtype if array is not None else zero.dtype if zero is not None else np.dtype(np.uint8)
+        if codes.dtype is None:
+            return None
+        dtype = np.dtype(codes.dtype.numpy())
         if zero is None:
             zero = np.zeros(scale.shape, dtype)
         return cls(codes, scale.astype(np.float32), zero, integer_attribute(node, "axis", 1), dtype, array)

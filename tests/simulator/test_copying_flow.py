@@ -111,6 +111,40 @@ def test_integer_and_boolean_tensors_keep_their_type(library: ctypes.CDLL, tmp_p
         np.testing.assert_array_equal(d, ~c)
 
 
+def test_outputs_may_be_asked_for_one_by_one_or_by_position(library: ctypes.CDLL, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["x"], ["z"])]
+    shaped = [(name, TensorProto.FLOAT, [3]) for name in "xyz"]
+    path = bundles.bundle(tmp_path / "two.rknnctx", bundles.model(nodes, shaped[:1], shaped[1:]))
+    x = np.array([1, -2, 3], np.float32)
+    with Context(library, path) as context:
+        context(x)
+        room = np.zeros(3, np.float32)
+        context.call("rknn_outputs_get", 1, (driver.Output * 1)(driver.Output(1, 1, 1, room.ctypes.data, 12)), None)
+        np.testing.assert_array_equal(room, -x)
+        unset = (driver.Output * 2)(driver.Output(1), driver.Output(1))
+        context.call("rknn_outputs_get", 2, unset, None)
+        second = np.ctypeslib.as_array(ctypes.cast(unset[1].buf, ctypes.POINTER(ctypes.c_float)), (3,))
+        np.testing.assert_array_equal(second, -x)
+        context.call("rknn_outputs_release", 2, unset)
+        assert unset[0].buf is None
+
+
+def test_a_bundle_behind_a_link_finds_its_weights(library: ctypes.CDLL, tmp_path: Path) -> None:
+    weight = RNG.standard_normal((64, 64)).astype(np.float32)
+    proto = bundles.model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [("x", TensorProto.FLOAT, [1, 64])],
+        [("y", TensorProto.FLOAT, [1, 64])],
+        {"w": weight},
+    )
+    (tmp_path / "blobs").mkdir()
+    bundles.bundle(tmp_path / "blobs" / "content", proto)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "model.rknnctx").symlink_to(tmp_path / "blobs" / "content")
+    with Context(library, tmp_path / "linked" / "model.rknnctx") as context:
+        assert np.isfinite(context(np.ones((1, 64), np.float32))[0]).all()
+
+
 def test_scalars_are_tensors_of_one_element(library: ctypes.CDLL, tmp_path: Path) -> None:
     path = bundles.bundle(tmp_path / "scalar.rknnctx", bundles.relu(()))
     with Context(library, path) as context:
