@@ -1,6 +1,8 @@
 #include "onnxruntime/graph_reader.h"
 
+#include <algorithm>
 #include <memory>
+#include <unordered_set>
 
 #include "onnxruntime/status.h"
 
@@ -14,7 +16,19 @@ std::string text(const char* value) { return value == nullptr ? std::string() : 
 bool GraphReader::is_subgraph(const ort::OrtGraph& graph) const {
   const ort::OrtNode* parent = nullptr;
   check(api_, api_.Graph_GetParentNode(&graph, &parent));
-  return parent != nullptr;
+  if (parent != nullptr || minor_version_ > 23) return parent != nullptr;
+  // 1.23 does not tell a body's parent: what a body borrows from outside gives it away.
+  std::unordered_set<std::string> own{""};
+  for (const auto* value : inputs(graph)) own.insert(name(value));
+  for (const auto* value : initializers(graph)) own.insert(name(value));
+  const auto all = nodes(graph);
+  for (const ort::OrtNode* node : all) {
+    for (const auto* value : outputs(*node)) own.insert(name(value));
+  }
+  return std::any_of(all.begin(), all.end(), [&](const ort::OrtNode* node) {
+    const auto used = inputs(*node);
+    return std::any_of(used.begin(), used.end(), [&](const auto* value) { return own.count(name(value)) == 0; });
+  });
 }
 
 std::vector<const ort::OrtNode*> GraphReader::nodes(const ort::OrtGraph& graph) const {

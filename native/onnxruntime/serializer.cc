@@ -107,17 +107,17 @@ class Serializer {
     }
     for (const ort::OrtValueInfo* value : reader_.inputs(graph)) {
       typed.insert(reader_.name(value));
-      message.message(field::kGraphInput, value_info(*value));
+      message.message(field::kGraphInput, value_info(*value, true));
     }
     for (const ort::OrtValueInfo* value : reader_.outputs(graph)) {
       typed.insert(reader_.name(value));
-      message.message(field::kGraphOutput, value_info(*value));
+      message.message(field::kGraphOutput, value_info(*value, false));
     }
     for (const ort::OrtNode* node : reader_.nodes(graph)) {
       message.message(field::kGraphNode, this->node(*node));
       for (const ort::OrtValueInfo* value : reader_.outputs(*node)) {
         if (value == nullptr || reader_.name(value).empty() || !typed.insert(reader_.name(value)).second) continue;
-        message.message(field::kGraphValueInfo, value_info(*value));
+        message.message(field::kGraphValueInfo, value_info(*value, false));
       }
     }
     return message;
@@ -243,7 +243,10 @@ class Serializer {
     return found;
   }
 
-  Message value_info(const ort::OrtValueInfo& value) {
+  // Before 1.24 a scalar and a tensor of unknown rank look the same. Inputs are scalars then (If's condition, a
+  // sampling rate), since nothing else says their shape; of other values nothing is said, for shapes can be inferred.
+  Message value_info(const ort::OrtValueInfo& value, bool is_input) {
+    scalars_have_shape_ = is_input;
     Message message;
     message.bytes(field::kValueName, reader_.name(&value));
     const ort::OrtTypeInfo* type = nullptr;
@@ -287,8 +290,9 @@ class Serializer {
     Message message;
     message.integer(field::kTensorTypeElement, onnx_type(element_type(*tensor)));
     const std::vector<int64_t> dims = dimensions(*tensor);
-    // Before 1.24 a scalar and a tensor of unknown rank look the same: say nothing rather than something wrong.
-    if (reader_.minor_version() >= 24 ? !api_.TensorTypeAndShape_HasShape(tensor) : dims.empty()) return message;
+    const bool has_shape =
+        reader_.minor_version() >= 24 ? api_.TensorTypeAndShape_HasShape(tensor) : !dims.empty() || scalars_have_shape_;
+    if (!has_shape) return message;
     std::vector<const char*> names(dims.size());
     if (!dims.empty()) check(api_, api_.GetSymbolicDimensions(tensor, names.data(), names.size()));
     Message shape;
@@ -320,6 +324,7 @@ class Serializer {
   const GraphReader& reader_;
   const ort::OrtApi& api_;
   bool unreadable_ = false;
+  bool scalars_have_shape_ = false;
 };
 
 }  // namespace

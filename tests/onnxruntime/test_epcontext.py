@@ -25,7 +25,9 @@ import numpy as np, onnxruntime as ort
 from rknn_ep.api import get_library_path
 path, x, out = sys.argv[1:4]
 ort.register_execution_provider_library("RKNNExecutionProvider", get_library_path())
-session = ort.InferenceSession(path, providers=["RKNNExecutionProvider", "CPUExecutionProvider"])
+settings = ort.SessionOptions()
+settings.add_provider_for_devices([one for one in ort.get_ep_devices() if one.ep_name == "RKNNExecutionProvider"], {})
+session = ort.InferenceSession(path, settings)
 np.save(out, session.run(None, {"x": np.load(x)})[0])
 assert "rknn_ep.pipeline" not in sys.modules and "onnx" not in sys.modules
 """

@@ -276,7 +276,7 @@ def test_the_cpu_is_never_taken_silently(planner):
 
     planner.act = act
     with pytest.raises(Exception, match="the reason"):
-        ort.InferenceSession(mul_and_sin().SerializeToString(), providers=["RKNNExecutionProvider"])
+        open_session(mul_and_sin())
 
 
 def test_a_model_that_onnxruntime_cannot_read_is_its_own_error(planner):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.onnxruntime.harness import SHAPE, make_model, on_npu, open_session
+from tests.onnxruntime.harness import SHAPE, VERSION, make_model, on_npu, open_session
 
 
 def received(planner, model: onnx.ModelProto | object) -> onnx.ModelProto:
@@ -134,7 +135,8 @@ def test_scalars_keep_rank_zero_and_unknown_shapes_stay_unknown(planner):
     open_session(model)  # ONNX's checker insists on a shape, even where nobody knows it
     by_name = {one.name: one.type.tensor_type for one in planner.models[-1].graph.input}
     assert by_name["s"].HasField("shape")
-    assert not by_name["x"].HasField("shape")
+    if VERSION >= (1, 24):  # before, ONNX Runtime's interface does not tell the two apart
+        assert not by_name["x"].HasField("shape")
 
 
 def test_left_out_inputs_stay_left_out(planner):
@@ -203,10 +205,6 @@ def test_a_model_over_two_gibibytes_is_refused_by_name(planner, tmp_path):
 
 def test_constant_tensors_of_nodes_arrive(planner):
     """Constant nodes are folded by ONNX Runtime unless its optimiser is off."""
-    import onnxruntime as ort
-
-    from rknn_ep.api import EP_NAME
-
     values = np.arange(48, dtype=np.float32).reshape(SHAPE)
     model = make_model(
         [
@@ -216,9 +214,7 @@ def test_constant_tensors_of_nodes_arrive(planner):
         {"x": SHAPE},
         {"y": SHAPE},
     )
-    settings = ort.SessionOptions()
-    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    ort.InferenceSession(model.SerializeToString(), settings, providers=[EP_NAME, "CPUExecutionProvider"])
+    open_session(model, level=ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
     arrived = planner.models[-1]
     found = [numpy_helper.to_array(one) for one in arrived.graph.initializer] + [
         numpy_helper.to_array(one.t) for node in arrived.graph.node for one in node.attribute if one.name == "value"

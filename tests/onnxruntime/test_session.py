@@ -13,6 +13,7 @@ from rknn_ep.options import _PARSERS
 from rknn_ep_onnxruntime import native
 from tests.onnxruntime.harness import (
     SHAPE,
+    VERSION,
     bundle_of,
     make_model,
     mul_and_sin,
@@ -29,11 +30,13 @@ def test_registering_twice_gives_one_device():
     rknn_ep.register()
     devices = [device for device in ort.get_ep_devices() if device.ep_name == EP_NAME]
     assert len(devices) == 1
-    assert devices[0].device.type == ort.OrtHardwareDeviceType.NPU
-    assert devices[0].device.vendor_id == 0x1D87
+    if VERSION >= (1, 24):  # before, the CPU stands in: there are no virtual devices
+        assert devices[0].device.type == ort.OrtHardwareDeviceType.NPU
+        assert devices[0].device.vendor_id == 0x1D87
     assert devices[0].ep_vendor == "Rockchip"
 
 
+@pytest.mark.skipif(VERSION < (1, 25), reason="onnxruntime takes plugin providers by name since 1.25")
 def test_provider_is_listed_by_name():
     assert EP_NAME in ort.get_available_providers()
 
