@@ -10,7 +10,6 @@ operator, and reads what becomes of the case on the target's table (`tables/`).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rknn_ep.partitioning.patterns import probed_patterns
@@ -68,8 +67,8 @@ def judge(
         exclude_ops: operators that the user keeps off the NPU.
     """
     asked = [table_rule()] if rules is None else list(rules)
-    off = Excluded(frozenset(exclude_nodes), frozenset(exclude_ops))
-    verdicts = [off.judge(node.facts) or _judge(node.facts, target, precision, asked) for node in view.nodes]
+    excluded = _excluded(view, exclude_nodes, exclude_ops)
+    verdicts = [excluded.get(node.index) or _judge(node.facts, target, precision, asked) for node in view.nodes]
     if any(verdict.outcome is Outcome.NATIVE_CPU for verdict in verdicts):
         _fuse(view, verdicts, target, precision)
     return tuple(verdicts)
@@ -89,20 +88,20 @@ def _fuse(view: View, verdicts: list[Verdict], target: Target, precision: str) -
                     verdicts[node] = together
 
 
-@dataclass(frozen=True)
-class Excluded:
-    """What the user keeps off the NPU."""
-
-    nodes: frozenset[str]
-    ops: frozenset[str]
-
-    def judge(self, node: NodeFacts) -> Verdict | None:
-        """A refusal for an excluded node."""
-        if node.op_type in self.ops:
-            return Verdict(Outcome.REFUSED, "excluded", f"exclude_ops names {node.op_type}", source="options")
-        if self.nodes and (named := self.nodes & {node.name, *(tensor.name for tensor in node.outputs)}):
-            return Verdict(Outcome.REFUSED, "excluded", f"exclude_nodes names '{min(named)}'", source="options")
-        return None
+def _excluded(view: View, exclude_nodes: Collection[str], exclude_ops: Collection[str]) -> dict[int, Verdict]:
+    """What the user keeps off the NPU: nodes that are named themselves, or that stand for an original that is."""
+    found: dict[int, Verdict] = {}
+    if not exclude_nodes and not exclude_ops:
+        return found
+    originals = list(view.original.graph)
+    for view_node in view.nodes:
+        behind = [view_node.node, *(originals[origin] for origin in sorted(view_node.origins))]
+        names = {name for node in behind for name in (node.name, *(value.name for value in node.outputs)) if name}
+        if kinds := {node.op_type for node in behind}.intersection(exclude_ops):
+            found[view_node.index] = Verdict(Outcome.REFUSED, "excluded", f"exclude_ops names {min(kinds)}", source="options")
+        elif named := names.intersection(exclude_nodes):
+            found[view_node.index] = Verdict(Outcome.REFUSED, "excluded", f"exclude_nodes names '{min(named)}'", source="options")
+    return found
 
 
 def table_rule() -> Capability:

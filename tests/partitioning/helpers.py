@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
-from onnx import helper as helper
+from onnx import TensorProto, helper, numpy_helper
 
 from rknn_ep.graph import View, load_model, normalize
 from rknn_ep.partitioning.capability import judge

@@ -14,7 +14,7 @@ from rknn_ep.partitioning.wiring import wire
 from tests.partitioning.helpers import PLANE, build, node, planned, view_of
 
 WEIGHT = np.linspace(-1, 1, 4 * 4 * 3 * 3, dtype=np.float32).reshape(4, 4, 3, 3)
-CONSTANTS = {
+CONSTANTS: dict[str, Any] = {
     "w": WEIGHT,
     "m": np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8),
     "bias": np.linspace(0, 1, 8, dtype=np.float32),

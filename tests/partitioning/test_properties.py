@@ -18,7 +18,7 @@ from rknn_ep.records import Outcome
 from tests.partitioning.helpers import PLANE, Seen, planned
 from tests.partitioning.random_models import REFUSED, models, shuffled
 
-MANY = settings(max_examples=100, deadline=None)
+MANY = settings(max_examples=70, deadline=None)
 
 
 def cut(model: onnx.ModelProto, **options: Any) -> Plan:

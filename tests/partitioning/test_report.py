@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+from onnx import helper
 
 from rknn_ep.partitioning.report import Report, build
 from tests.partitioning import helpers
@@ -81,7 +82,7 @@ def test_text_forms_hold_the_same_facts() -> None:
 
 
 def test_markdown_tables_are_not_broken_by_names() -> None:
-    model = helpers.build([helpers.helper.make_node("Det", ["x"], ["y"], name="a|b")], {"x": (1, 4, 4)}, ["y"])
+    model = helpers.build([helper.make_node("Det", ["x"], ["y"], name="a|b")], {"x": (1, 4, 4)}, ["y"])
     line = next(line for line in build(planned(model)).to_markdown().splitlines() if line.startswith("| Det"))
     assert "a\\|b" in line
 

@@ -221,6 +221,20 @@ def test_excluded_nodes_and_operators() -> None:
     assert {by_name.reason, by_output.reason, by_op.reason} == {"excluded"}
 
 
+def test_an_original_is_excluded_with_the_node_that_stands_for_it() -> None:
+    nodes = [
+        node("Add", ["x", "three"], ["a"]),
+        node("Clip", ["a", "zero", "six"], ["b"]),
+        node("Mul", ["x", "b"], ["c"]),
+        node("Div", ["c", "six"], ["y"]),
+    ]
+    constants = {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}
+    view = view_of(build(nodes, {"x": PLANE}, ["y"], constants))
+    assert [item.facts.op_type for item in view.nodes] == ["HardSwish"]
+    assert judge(view, TARGETS["rk3588"], "fp16", exclude_nodes={"n_b"})[0].reason == "excluded"
+    assert judge(view, TARGETS["rk3588"], "fp16", exclude_ops={"Clip"})[0].reason == "excluded"
+
+
 def test_a_fused_node_is_lifted_and_alone_it_is_not() -> None:
     gelu = [
         node("Div", ["x", "root"], ["a"]),
