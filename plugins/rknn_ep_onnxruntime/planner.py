@@ -11,8 +11,10 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from urllib.parse import unquote
@@ -61,7 +63,8 @@ def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
 
     options = _options(given)
     progress = _Progress(plan, _deadline())
-    built = build_from_bytes(model, options, progress=progress)
+    with _forwarding(plan):
+        built = build_from_bytes(model, options, progress=progress)
     runtime = choose_runtime(options)
     path = "" if runtime.library is None else str(runtime.library())
     for part in built.partitions:
@@ -85,6 +88,32 @@ def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
         progress.say(
             Severity.WARNING, f"nothing of this model runs on {built.target.name}; the option report says why, node by node"
         )
+
+
+@contextmanager
+def _forwarding(plan: int) -> Iterator[None]:
+    """Send what rknn_ep logs on this thread to the session's log as well: that is where users of a session look."""
+    handler = _SessionLog(plan)
+    logger = logging.getLogger("rknn_ep")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _SessionLog(logging.Handler):
+    """Writes records to ONNX Runtime's logger of one session."""
+
+    def __init__(self, plan: int) -> None:
+        super().__init__()
+        self._plan = plan
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            severity = min(max(record.levelno // 10 - 1, Severity.VERBOSE), Severity.FATAL)
+            library().rknn_ep_plan_log(self._plan, severity, encoded(record.getMessage()))
 
 
 def _options(given: Mapping[str, str]) -> Options:

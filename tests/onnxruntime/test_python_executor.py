@@ -1,0 +1,87 @@
+"""A device that is a Python object: a plugin can offer one, and the provider runs partitions on it."""
+
+import pytest
+
+from tests.onnxruntime.harness import run_python
+
+PLUGIN = """
+import gc
+import numpy as np, onnx, onnxruntime as ort
+import rknn_ep
+from rknn_ep.artifact.bundle import Bundle
+from rknn_ep.plugins import Origin, plugins
+from rknn_ep.records import Runtime
+from tests.onnxruntime.harness import SHAPE, make_model, on_npu, open_session, random
+from onnx import helper
+
+closed = []
+
+class Remote:
+    def __init__(self, bundle, options):
+        content = Bundle.open(bundle)
+        self.names = [one.name for one in onnx.ModelProto.FromString(content.read("simulation.onnx")).graph.input]
+        self.options = options
+
+    def run(self, inputs):
+        BODY
+
+    def close(self):
+        closed.append(1)
+
+class Plugin:
+    @staticmethod
+    @rknn_ep.hookimpl
+    def rknn_ep_runtimes():
+        yield Runtime("remote", executor=Remote)
+
+plugins().register(Plugin, Origin("remote", "remote-plugin", "1", "remote"))
+rknn_ep.register()
+model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": SHAPE}, {"y": SHAPE})
+session = open_session(model, {"device": "remote", "min_partition_macs": "0", "cache_dir": CACHE})
+assert on_npu(session) == ["Relu"], on_npu(session)
+x = random()
+"""
+
+
+def run(tmp_path, body: str, script: str):
+    done = run_python(PLUGIN.replace("BODY", body).replace("CACHE", repr(str(tmp_path))) + script)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_it_computes_and_is_closed_with_the_session(tmp_path):
+    run(
+        tmp_path,
+        "return [np.maximum(inputs[0], 0) * 2]",
+        """
+np.testing.assert_array_equal(session.run(None, {"x": x})[0], np.maximum(x, 0) * 2)
+del session
+gc.collect()
+assert closed == [1]
+""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("raise ValueError('the board is gone')", "ValueError: the board is gone"),
+        ("return [np.zeros((1, 2), np.float32)]", "has shape [1, 2], not [1, 3, 4, 4]"),
+        ("return []", "ValueError"),
+        ("inputs[0][...] = 0", "read-only"),
+        ("raise SystemExit(1)", "SystemExit"),
+    ],
+)
+def test_what_goes_wrong_in_it_becomes_the_error_of_the_run(tmp_path, body, expected):
+    run(
+        tmp_path,
+        body,
+        f"""
+try:
+    session.run(None, {{"x": x}})
+except Exception as error:
+    assert {expected!r} in str(error), error
+else:
+    raise AssertionError("no error")
+""",
+    )
