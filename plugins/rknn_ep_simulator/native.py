@@ -71,7 +71,8 @@ def _output_grid(value: ir.Value) -> Grid:
 def _border(value: ir.Value, grid: Grid | None) -> Grid:
     if value.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16):
         return ("NONE", 1.0, 0)
-    return grid or ("FLOAT16", 1.0, 0)
+    # Codes stand for float32: a float16 border is stored as it is.
+    return grid if grid is not None and value.dtype == ir.DataType.FLOAT else ("FLOAT16", 1.0, 0)
 
 
 def _grid(node: ir.Node) -> Grid | None:
