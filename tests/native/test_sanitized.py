@@ -1,0 +1,78 @@
+"""The native libraries under the address and undefined-behaviour sanitizers: the provider's tests once more, on a build of
+their own. A bad read, a use after free, an overflow or a null reference ends that run with a report, which fails the test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def run(*command: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, **options)
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory) -> dict[str, str]:
+    """Environment in which Python uses a sanitized build of the native libraries."""
+    cmake, compiler = shutil.which("cmake"), shutil.which(os.environ.get("CXX", "g++"))
+    if cmake is None or compiler is None:
+        pytest.skip("needs cmake and g++ (python -m pip install cmake; apt-get install g++)")
+    runtime = run(compiler, "-print-file-name=libasan.so").stdout.strip()
+    if not Path(runtime).is_absolute():
+        pytest.skip("the compiler has no address sanitizer (Debian: libgcc-12-dev)")
+    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("prefix")
+    for command in (
+        (cmake, "-S", "native", "-B", str(build), "-DCMAKE_BUILD_TYPE=Debug", "-DRKNN_EP_SANITIZE=ON"),
+        (cmake, "--build", str(build), "--parallel", "2"),
+        (cmake, "--install", str(build), "--prefix", str(prefix)),
+    ):
+        done = run(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    stdcpp = run(compiler, "-print-file-name=libstdc++.so").stdout.strip()
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(prefix), str(ROOT), str(ROOT / "plugins")]),
+        "LD_PRELOAD": f"{runtime} {stdcpp}",  # the sanitizer has to see exceptions of ONNX Runtime's C++ library too
+        # Python and ONNX Runtime keep memory on purpose: leaks are measured by test_lifetime instead.
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:handle_segv=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    }
+
+
+def test_the_build_is_used_and_is_sanitized(sanitized):
+    done = run(sys.executable, "-c", "import rknn_ep_native; print(rknn_ep_native.PROVIDER)", env=sanitized)
+    library = Path(done.stdout.strip())
+    assert library.is_file(), done.stderr
+    assert b"__asan_init" in library.read_bytes()
+
+
+@pytest.mark.parametrize("module", ["test_session", "test_serializer", "test_epcontext", "test_failures"])
+def test_the_provider_is_clean(sanitized, module):
+    command = (
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-m",
+        "not slow",
+        "-p",
+        "no:cacheprovider",
+        f"tests/onnxruntime/{module}.py",
+    )
+    done = run(*command, env=sanitized, timeout=900)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    assert "ERROR: AddressSanitizer" not in done.stderr
+    assert "runtime error:" not in done.stderr
+
+
+def test_bad_arguments_to_the_c_interface_are_refused(sanitized):
+    done = run(sys.executable, str(Path(__file__).parent / "drive_executor.py"), env=sanitized, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
