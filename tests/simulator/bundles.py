@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ from rknn_ep.records import CompileRequest, CompileResult
 from rknn_ep_simulator.compiler import compile_partition
 
 Array = np.ndarray[Any, Any]
-Named = tuple[str, int, Sequence[int]]
+Named = tuple[str, int, Sequence[int | str]]
 
 
 def model(
     nodes: Sequence[onnx.NodeProto],
     inputs: Sequence[Named],
     outputs: Sequence[Named],
-    constants: dict[str, Array] | None = None,
+    constants: Mapping[str, Any] | None = None,
     opset: int = 17,
 ) -> onnx.ModelProto:
     """A checked model; inputs and outputs are (name, element type, shape)."""
@@ -76,7 +76,7 @@ def bundle(
     return path
 
 
-def relu(shape: Sequence[int] = (1, 3, 4, 5)) -> onnx.ModelProto:
+def relu(shape: Sequence[int | str] = (1, 3, 4, 5)) -> onnx.ModelProto:
     """y = max(x, 0) in float32."""
     return model([helper.make_node("Relu", ["x"], ["y"])], [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
 
@@ -111,7 +111,7 @@ def quantized_conv(
         helper.make_node("Conv", ["xd", "wd", *(["bd"] if bias is not None else [])], ["c"], kernel_shape=[kernel, kernel]),
         *pair("c", "ys", "yz", "y"),
     ]
-    constants: dict[str, Array] = {
+    constants: dict[str, Any] = {
         "xs": np.asarray(x_scale, np.float32),
         "xz": np.asarray(x_zero, np.uint8),
         "w": weights,

@@ -13,6 +13,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
 from tests.simulator import driver
 
 KNOWN_CODES = set(range(-14, 1))
@@ -96,7 +98,7 @@ def use(library: object, handle: int) -> None:
     try:
         numbers = context.query(driver.IN_OUT_NUM, driver.InputOutputNum())
         attrs = [context.attr(driver.INPUT_ATTR, index) for index in range(numbers.n_input)]
-        arrays = [driver.np.zeros(attr.shape, driver.np.float32) for attr in attrs]
+        arrays = [np.zeros(attr.shape, np.float32) for attr in attrs]
         context.set_inputs(arrays, driver.NHWC)
         context.run()
         context.get_outputs()

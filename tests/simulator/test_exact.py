@@ -18,9 +18,9 @@ F32 = TensorProto.FLOAT
 Array = np.ndarray[Any, Any]
 
 
-def requantized(total: Array, multiplier: Array, scale: float, zero: int) -> Array:
+def requantized(total: Array, multiplier: Any, scale: float, zero: int) -> Array:
     """int64 sums -> the float32 values that a uint8 output dequantises to."""
-    real = total.astype(np.float32) * multiplier.astype(np.float32)
+    real = total.astype(np.float32) * np.asarray(multiplier, np.float32)
     codes = np.clip(np.rint(real / np.float32(scale)) + zero, 0, 255)
     return np.asarray((codes - zero).astype(np.float32) * np.float32(scale))
 

@@ -72,7 +72,7 @@ def test_several_threads_give_the_same_numbers_as_one(library: ctypes.CDLL, squa
     for options in ("simulation_threads=1", "simulation_threads=2"):
         with Context(library, squares, options=options) as context:
             results.append(context(x)[0])
-    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(results[0], results[1])
 
 
 def test_options_hold_for_one_init_on_the_thread_that_gave_them(library: ctypes.CDLL, squares: Path) -> None:
