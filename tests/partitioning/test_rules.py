@@ -121,6 +121,19 @@ def test_what_the_vendor_computes_on_its_cpu_side_is_told_apart(op_type: str) ->
     assert "CPU side" in found.detail
 
 
+def test_written_out_forms_say_how() -> None:
+    for op_type in ("Selu", "Celu", "Softsign"):
+        found = verdict(one(op_type, PLANE))
+        assert found.outcome is Outcome.NPU
+        assert found.detail.startswith("handed to the compiler as")
+
+
+def test_exponents_that_were_probed_and_others() -> None:
+    outcomes = {power: verdict(one("Pow", PLANE, consts={1: np.float32(power)})).outcome for power in (2, 3, 0.5, 0.75)}
+    assert [power for power, outcome in outcomes.items() if outcome is Outcome.NPU] == [2, 3, 0.5]
+    assert outcomes[0.75] is Outcome.NATIVE_CPU
+
+
 def test_socs_differ() -> None:
     assert verdict(one("Sin", PLANE), "rk3576").outcome is Outcome.NPU
     assert verdict(one("Softmax", PLANE, axis=1), "rk3566").outcome is Outcome.NATIVE_CPU

@@ -54,7 +54,6 @@ UNARY = [
     "Relu",
     "Round",
     "Selu",
-    "Shrink",
     "Sigmoid",
     "Sign",
     "Sin",
@@ -85,6 +84,14 @@ def unary(node: NodeFacts) -> Case:
     float_types(node)
     ranked(data(node), *UP_TO_FIVE)
     return LOWERED.get(node.op_type, Case(node.op_type))
+
+
+def shrink(node: NodeFacts) -> Case:
+    """The soft form (bias = lambd) is an NPU operator when written out."""
+    float_types(node)
+    ranked(data(node), *UP_TO_FIVE)
+    soft = float(node.attributes.get("bias", 0.0)) == float(node.attributes.get("lambd", 0.5))
+    return Case("l_Shrink", note=lowered("Sub, Relu, Neg")) if soft else Case("Shrink")
 
 
 def clip(node: NodeFacts) -> Case:
@@ -133,7 +140,8 @@ def _power(constants: Constants) -> Case:
     exponent = constants[1]
     if exponent is None or exponent.size != 1:
         return Case("Pow")
-    return Case({2.0: "Pow_const2", 0.5: "Pow_half"}.get(float(exponent.reshape(())), "Pow_const3"))
+    probed = {2.0: "Pow_const2", 3.0: "Pow_const3", 0.5: "Pow_half"}  # by 0.75 and by -1 it goes to the CPU side (l_LRN)
+    return Case(probed.get(float(exponent.reshape(())), "Pow"))
 
 
 def _quotient(constants: Constants) -> Case:
@@ -224,6 +232,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("And", "Or", "Xor", "Not"), logic),
     **dict.fromkeys(("IsNaN", "IsInf"), test_number),
     **dict.fromkeys(("Identity", "Dropout"), identity),
+    "Shrink": shrink,
     "Clip": clip,
     "Mish": mish,
     "Where": where,

@@ -61,10 +61,15 @@ def average_pool(node: NodeFacts) -> Case:
 
 
 def lp_pool(node: NodeFacts) -> Case:
-    """Computed on the CPU side."""
+    """The Euclidean one as a mean of squares; others are computed on the CPU side."""
     float_types(node)
     ranked(data(node), 4)
-    return Case("LpPool")
+    area = window(node, integers(node, "kernel_shape", ()))
+    if integer(node, "p", 2) != 2 or integer(node, "ceil_mode", 0) or set(area.dilations) != {1}:
+        return Case("LpPool")
+    return replace(
+        _case("l_LpPool", "AveragePool", node, area), note=lowered("Mul, AveragePool that counts the padding, Mul, Sqrt")
+    )
 
 
 def global_pool(node: NodeFacts) -> Case:
