@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 from onnx.backend.test.loader import load_model_tests
 
 from rknn_ep import pipeline
+from rknn_ep_onnxruntime import registration
 from tests.onnxruntime.harness import on_npu, open_session
 
 pytestmark = [
@@ -41,6 +42,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory) -> list[Outcome]:
+    registration.register()
     ort.set_default_logger_severity(4)
     spy = _Spy()
     cases = load_model_tests(kind="node")
