@@ -20,6 +20,8 @@ _NEVER = frozenset(
         "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
         # They carry the scales of a quantised model.
         "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear",
+        # The reference implementation and ONNX Runtime differ (alignment of corners, masks, indices).
+        "Resize", "Upsample", "MaxUnpool", "Attention",
         # Handled by passes of their own, or no tensors at all.
         "Dropout", "Identity", "Constant", "SequenceConstruct", "SequenceEmpty", "Optional", "OptionalGetElement",
     }

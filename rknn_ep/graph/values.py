@@ -48,10 +48,20 @@ def producer(value: ir.Value | None) -> ir.Node | None:
     return None if value is None else value.producer()
 
 
+def shared(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    """The same data as a tensor that may have another name."""
+    return ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=ir.Shape(tensor.shape))
+
+
+def initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
+    """A constant value, not yet registered with a graph; the tensor takes its name."""
+    tensor.name = name
+    return ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+
+
 def add_constant(graph: ir.Graph, name: str, array: np.ndarray[Any, Any]) -> ir.Value:
     """A new initializer."""
-    tensor = ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
-    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = initializer(name, ir.Tensor(np.ascontiguousarray(array).reshape(array.shape)))
     graph.register_initializer(value)
     return value
 

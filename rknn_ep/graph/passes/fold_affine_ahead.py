@@ -50,7 +50,9 @@ class FoldAffineAhead(GraphPass):
         if np.any(scale == 0) or (padded and len(chain) == 1 and np.all(scale == 1)):
             return False
         new_weight = _scaled(conv, weight, scale)
-        new_bias = np.asarray((0.0 if bias is None else bias.astype(np.float64)) + (0.0 if padded else _shifted(conv, weight, shift)))
+        new_bias = np.asarray(
+            (0.0 if bias is None else bias.astype(np.float64)) + (0.0 if padded else _shifted(conv, weight, shift))
+        )
         name = conv.outputs[0].name
         if not (_fits(new_weight, weight) and _fits(new_bias, weight)):
             return False

@@ -12,7 +12,7 @@ from rknn_ep.graph.evaluation import evaluate, foldable
 from rknn_ep.graph.inference import NodeInference
 from rknn_ep.graph.passes.base import GraphPass, demand, done
 from rknn_ep.graph.provenance import Provenance
-from rknn_ep.graph.values import is_constant, is_onnx, static_shape
+from rknn_ep.graph.values import initializer, is_constant, is_onnx, shared, static_shape
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,11 @@ class InferAndFold(GraphPass):
         if is_onnx(node, "Shape", "Size"):
             shape = static_shape(node.inputs[0])
             return None if shape is None else [_shape_result(node, shape)]
-        if not all(value is None or is_constant(value) for value in node.inputs) or not foldable(node):
+        if not all(value is None or is_constant(value) for value in node.inputs):
+            return None
+        if is_onnx(node, "Identity") and node.inputs[0] is not None and node.inputs[0].const_value is not None:
+            return [shared(node.inputs[0].const_value)]
+        if not foldable(node):
             return None
         inference.infer(node)
         given = sum(value.const_value.nbytes for value in node.inputs if value is not None and value.const_value is not None)
@@ -81,8 +85,7 @@ class InferAndFold(GraphPass):
         for old, tensor in zip(node.outputs, tensors, strict=True):
             if not old.name:
                 continue
-            tensor.name = old.name
-            new = ir.Value(name=old.name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+            new = initializer(old.name, tensor)
             old.replace_all_uses_with(new, replace_graph_outputs=True)
             graph.register_initializer(new)
             self.provenance.constants.add(old.name)

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from rknn_ep.graph.constant_node import tensor_of
 from rknn_ep.graph.passes.base import GraphPass, demand, done
+from rknn_ep.graph.values import initializer, shared
 
 
 class LiftConstants(GraphPass):
@@ -25,7 +26,8 @@ class LiftConstants(GraphPass):
             if tensor is None:
                 continue
             old = node.outputs[0]
-            new = ir.Value(name=old.name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+            # The attribute's tensor belongs to the original as well: it keeps its own name.
+            new = initializer(str(old.name), shared(tensor))
             old.replace_all_uses_with(new, replace_graph_outputs=True)
             graph.register_initializer(new)
             self.provenance.constants.add(str(old.name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rknn_ep.graph.passes.base import GraphPass, demand, done
-from rknn_ep.graph.values import is_constant, is_onnx, scalar, take_over
+from rknn_ep.graph.values import initializer, is_constant, is_onnx, scalar, shared, take_over
 
 
 class RemoveIdentity(GraphPass):
@@ -33,7 +33,8 @@ class RemoveIdentity(GraphPass):
         before, after = node.inputs[0], node.outputs[0]
         assert before is not None
         if is_constant(before):
-            copy = same_constant(str(after.name), before)
+            assert before.const_value is not None
+            copy = initializer(str(after.name), shared(before.const_value))
             after.replace_all_uses_with(copy, replace_graph_outputs=True)
             self.provenance.constants.add(str(after.name))
             graph.remove(node, safe=True)
@@ -51,14 +52,6 @@ class RemoveIdentity(GraphPass):
                 graph.remove(node, safe=True)
                 return True
         return _to_identity(graph, node)
-
-
-def same_constant(name: str, source: ir.Value) -> ir.Value:
-    """A value of another name for the same tensor, not yet registered: the data is shared."""
-    assert source.const_value is not None
-    tensor = source.const_value
-    lazy = ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=ir.Shape(tensor.shape), name=name)
-    return ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=lazy)
 
 
 def _to_identity(graph: ir.Graph, node: ir.Node) -> bool:
