@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -255,3 +256,22 @@ def test_weights_over_2_gib_are_refused_before_they_are_read(tmp_path: Path) -> 
         file.truncate(3 << 30)
     with pytest.raises(ModelError, match="more than 2 GiB of weights"):
         load_model(path)
+
+
+def test_a_model_that_would_exceed_2_gib_as_bytes_is_refused_before_it_is_written() -> None:
+    loaded = load_model(model().SerializeToString())
+    shape = ir.Shape((3, 1 << 28))
+    tensor = ir.LazyTensor(lambda: pytest.fail("its data was read"), dtype=ir.DataType.FLOAT, shape=shape, name="w")
+    loaded.graph.initializers["w"].const_value = tensor
+    with pytest.raises(ModelError, match=r"3\.0 GiB of weights; models over 2 GiB are not supported"):
+        serialize(loaded)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["g (float[2] x) => (float[2] x) { }", "g () => (float[1,4] w) { }", "g (float[1,4] x) => (float[1,4] x, float[1,4] w) { }"],
+)
+def test_a_graph_without_nodes_is_a_view_without_nodes(text: str) -> None:
+    proto = parse(text, **({"w": np.ones((1, 4), np.float32)} if "w" in text else {}))
+    view = normalize(load_model(proto.SerializeToString()))
+    assert view.nodes == () and [value.name for value in view.model.graph.outputs] == [value.name for value in proto.graph.output]

@@ -68,8 +68,9 @@ class InferAndFold(GraphPass):
             return None
         if is_onnx(node, "Identity") and node.inputs[0] is not None and node.inputs[0].const_value is not None:
             return [shared(node.inputs[0].const_value)]
-        if not foldable(node):
-            return None
+        return self._evaluate(node, inference) if foldable(node) else None
+
+    def _evaluate(self, node: ir.Node, inference: NodeInference) -> list[ir.TensorProtocol] | None:
         inference.infer(node)
         given = sum(value.const_value.nbytes for value in node.inputs if value is not None and value.const_value is not None)
         if _expected_bytes(node) > given + _SLACK:
