@@ -50,7 +50,10 @@ def _replace(graph: ir.Graph, old: Sequence[ir.Node], model: ir.Model, prefix: s
         # A tensor between two partitions is rounded in both: its scale must not be defined twice.
         if value.name in values and value.name not in outputs:
             value.name = f"{prefix}/{value.name}"
+    taken = {node.name for node in graph}
     for node in new:
+        if node.name in taken:
+            node.name = f"{prefix}/{node.name}"
         for position, value in enumerate(node.inputs):
             if value in inputs:
                 node.replace_input_with(position, inputs[value])
