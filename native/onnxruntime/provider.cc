@@ -1,6 +1,7 @@
 #include "onnxruntime/provider.h"
 
 #include <algorithm>
+#include <set>
 
 #include "onnxruntime/ep_context.h"
 #include "onnxruntime/status.h"
@@ -39,11 +40,21 @@ ort::OrtStatus* Provider::compile(ort::OrtEp* self, const ort::OrtGraph** graphs
   return as_status(provider.api_, ort::ORT_EP_FAIL, [&] {
     if (!provider.failure_.empty()) throw Failure(provider.failure_);
     std::vector<std::unique_ptr<PartitionKernel>> kernels;
-    for (size_t index = 0; index < count; ++index) {
-      ort::OrtNode** const context_node = provider.settings_.context_enable ? &context_nodes[index] : nullptr;
-      kernels.push_back(provider.make_kernel(*graphs[index], *fused_nodes[index], context_node));
+    try {
+      for (size_t index = 0; index < count; ++index) {
+        ort::OrtNode** const context_node = provider.settings_.context_enable ? &context_nodes[index] : nullptr;
+        kernels.push_back(provider.make_kernel(*graphs[index], *fused_nodes[index], context_node));
+      }
+    } catch (...) {
+      for (size_t index = 0; index < count && provider.settings_.context_enable; ++index) {
+        if (context_nodes[index] != nullptr) provider.api_.ReleaseNode(context_nodes[index]);
+        context_nodes[index] = nullptr;
+      }
+      throw;
     }
     for (size_t index = 0; index < count; ++index) compute_infos[index] = kernels[index].release();
+    // From here on the kernels alone hold the device.
+    for (auto& [id, claim] : provider.claims_) claim->executor = nullptr;
   });
 }
 
@@ -57,7 +68,9 @@ const char* Provider::compatibility(ort::OrtEp* self, const ort::OrtGraph*) noex
   auto& provider = *static_cast<Provider*>(self);
   guarded([&] {
     provider.compatibility_ = "format=1;rknn_ep=" RKNN_EP_VERSION;
-    for (const auto& [id, claim] : provider.claims_) provider.compatibility_ += ";target=" + claim.interface.target;
+    std::set<std::string> targets;
+    for (const auto& [id, claim] : provider.claims_) targets.insert(claim->interface.target);
+    for (const std::string& target : targets) provider.compatibility_ += ";target=" + target;
   });
   return provider.compatibility_.c_str();
 }
@@ -92,9 +105,9 @@ void Provider::claim(const ort::OrtGraph& graph, ort::OrtEpGraphSupportInfo& sup
 void Provider::claim_contexts(const std::vector<const ort::OrtNode*>& contexts, ort::OrtEpGraphSupportInfo& support) {
   settings_.check_options();
   for (const ort::OrtNode* node : contexts) {
-    Claim claim;
-    claim.is_context = true;
-    claim.interface.target = reader_.string_attribute(*node, "hardware_architecture").value_or("");
+    auto claim = std::make_shared<Claim>();
+    claim->is_context = true;
+    claim->interface.target = reader_.string_attribute(*node, "hardware_architecture").value_or("");
     claims_.emplace(reader_.id(*node), std::move(claim));
     fuse({node}, support);
   }
@@ -106,22 +119,22 @@ void Provider::claim_planned(const ort::OrtGraph& graph, const std::vector<const
   if (!plan.failure.empty()) throw Failure(plan.failure);
   check_plan(plan, nodes.size());
   // First everything that can fail, then the claims: a claim cannot be taken back.
-  std::vector<Claim> opened;
+  std::vector<std::shared_ptr<Claim>> opened;
   for (const PlannedPartition& partition : plan.partitions) {
     try {
-      Claim claim;
-      claim.plan = partition;
-      claim.interface = interface_of(partition);
-      if (!settings_.context_enable) claim.executor = open(partition, claim.interface);
+      auto claim = std::make_shared<Claim>();
+      claim->plan = partition;
+      claim->interface = interface_of(partition);
+      if (!settings_.context_enable) claim->executor = open(partition, claim->interface);
       opened.push_back(std::move(claim));
     } catch (const std::exception& error) {
       if (settings_.strict()) throw;
       log_.error("partition " + partition.name + " stays on the CPU: " + error.what());
     }
   }
-  for (Claim& claim : opened) {
+  for (const std::shared_ptr<Claim>& claim : opened) {
     std::vector<const ort::OrtNode*> claimed;
-    for (const uint64_t index : claim.plan.nodes) claimed.push_back(nodes[index]);
+    for (const uint64_t index : claim->plan.nodes) claimed.push_back(nodes[index]);
     fuse(claimed, support);
     for (const ort::OrtNode* node : claimed) claims_.emplace(reader_.id(*node), claim);
   }
@@ -151,7 +164,7 @@ std::unique_ptr<PartitionKernel> Provider::make_kernel(const ort::OrtGraph& grap
   const std::vector<const ort::OrtNode*> nodes = reader_.nodes(graph);
   const auto found = nodes.empty() ? claims_.end() : claims_.find(reader_.id(*nodes.front()));
   if (found == claims_.end()) throw Failure("ONNX Runtime asks to compile nodes that were never claimed");
-  const Claim& claim = found->second;
+  const Claim& claim = *found->second;
   if (claim.is_context) return make_context_kernel(graph, fused_node);
   auto kernel = std::make_unique<PartitionKernel>(
       reader_, claim.interface, claim.executor,

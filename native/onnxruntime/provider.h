@@ -23,7 +23,7 @@ class Provider final : public ort::OrtEp {
            const ort::OrtLogger* logger);
 
  private:
-  // What was claimed, by the id of its first node.
+  // A partition that was claimed.
   struct Claim {
     PlannedPartition plan;
     Interface interface;
@@ -62,8 +62,8 @@ class Provider final : public ort::OrtEp {
   const GraphReader reader_;
   const SessionSettings settings_;
   const Log log_;
-  std::string failure_;  // not empty: poisoned
-  std::unordered_map<size_t, Claim> claims_;
+  std::string failure_;                                        // not empty: poisoned
+  std::unordered_map<size_t, std::shared_ptr<Claim>> claims_;  // by the id of every node
   std::string compatibility_;
 };
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import rknn_ep
 from rknn_ep.api import EP_NAME
@@ -194,3 +194,54 @@ open_session(mul_and_sin())
 
 def _whole(folder):
     return bundle_of(folder, mul_and_sin())
+
+
+@pytest.mark.skipif(VERSION < (1, 24), reason="there are no virtual devices before onnxruntime 1.24")
+def test_the_policy_that_prefers_an_npu_finds_ours(planner, tmp_path):
+    planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
+    settings = ort.SessionOptions()
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    settings.set_provider_selection_policy(ort.OrtExecutionProviderDevicePolicy.PREFER_NPU)
+    session = ort.InferenceSession(mul_and_sin().SerializeToString(), settings)
+    assert on_npu(session) == ["Mul"]
+
+
+def test_the_real_planner_serves_many_threads_at_once(tmp_path):
+    """Four cold starts of one model: one builds, the others wait for it or find it in the cache."""
+    weights = numpy_helper.from_array(np.random.default_rng(0).normal(size=(8, 3, 3, 3)).astype(np.float32), "w")
+    model = make_model([helper.make_node("Conv", ["x", "w"], ["y"])], {"x": [1, 3, 8, 8]}, {"y": [1, 8, 6, 6]}, [weights])
+    options = {"target": "rk3588", "precision": "fp16", "min_partition_macs": "0", "cache_dir": str(tmp_path)}
+    x = random((1, 3, 8, 8))
+
+    def run(_: int) -> np.ndarray:
+        session = open_session(model, options)
+        assert on_npu(session) == ["Conv"]
+        return session.run(None, {"x": x})[0]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(run, range(8)))
+    assert all(np.array_equal(result, results[0]) for result in results)
+    exact = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    np.testing.assert_allclose(
+        results[0], exact, rtol=0, atol=27 * 2**-11 * np.abs(exact).max()
+    )  # 27 products, each of two roundings
+
+
+def test_warnings_of_planning_reach_the_log_of_onnxruntime(tmp_path):
+    script = f"""
+import logging, rknn_ep
+from rknn_ep import pipeline
+from tests.onnxruntime.harness import mul_and_sin, open_session
+real = pipeline.build_from_bytes
+def build(*arguments, **options):
+    logging.getLogger("rknn_ep.somewhere").warning("few %s", "samples")
+    return real(*arguments, **options)
+pipeline.build_from_bytes = build
+rknn_ep.register()
+open_session(mul_and_sin(), {{"cache_dir": {str(tmp_path)!r}}})
+"""
+    done = run_python(script)
+    assert done.returncode == 0, done.stderr
+    assert "[W:onnxruntime:" in done.stderr
+    assert "few samples" in done.stderr
+    assert "nothing of this model runs on rk3588" in done.stderr
