@@ -41,7 +41,6 @@ RUN_TIME_OPTIONS = (
     "io_mode",
     "simulation",
     "simulation_threads",
-    "strict",
 )
 """Options that do not change what is compiled, and so are no part of a bundle's identity."""
 
@@ -219,6 +218,7 @@ def make_plan(model: ir.Model, options: Options, manager: PluginManager) -> Plan
         exclude_ops=options.exclude_ops,
         min_partition_macs=options.min_partition_macs,
         rules=manager.capabilities(),
+        trim_native=not options.strict,
     )
 
 

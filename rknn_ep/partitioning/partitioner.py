@@ -16,10 +16,10 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from rknn_ep.errors import OptionError
+from rknn_ep.graph.collector import collector_paused
 from rknn_ep.partitioning.borders import Border, border
 from rknn_ep.partitioning.capability import judge
 from rknn_ep.partitioning.checks import Context, boundary, idle, pays, trim
-from rknn_ep.partitioning.collection import paused_collection
 from rknn_ep.partitioning.costs import ELEMENT_BYTES, rates
 from rknn_ep.partitioning.cutting import Cut, cut_units
 from rknn_ep.partitioning.macs import macs, weight_bytes
@@ -120,7 +120,7 @@ def plan(
     """
     if precision not in target.precisions:
         raise OptionError(f"{target.name} does not compute in {precision}: it has {', '.join(target.precisions)}")
-    with paused_collection():
+    with collector_paused():
         verdicts = judge(view, target, precision, rules=rules, exclude_nodes=exclude_nodes, exclude_ops=exclude_ops)
         return _cut(view, target, precision, verdicts, min_partition_macs=min_partition_macs, trim_native=trim_native)
 
