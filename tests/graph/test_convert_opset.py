@@ -51,7 +51,7 @@ UP = {
 
 DOWN = {
     "reduce mean": (18, "y = ReduceMean <keepdims = 0> (x, a)", {"a": ints(1, -1)}),
-    "reduce over nothing": (20, "y = ReduceMax <noop_with_empty_axes = 1> (x)", {}),
+    "reduce over nothing": (20, "y = ReduceMean <noop_with_empty_axes = 1> (x, a)", {"a": ints()}),
     "reduce over all": (18, "y = ReduceMin(x)", {}),
     "split into": (18, "y, z, w = Split <axis = 3, num_outputs = 3> (x)", {}),
     "pad by axes": (18, "y = Pad(x, p, , a)", {"p": ints(1, 2, 3, 4), "a": ints(3, -2)}),
@@ -93,6 +93,7 @@ def test_newer_operators_become_opset_17(case: str) -> None:
 
 
 def check(opset: int, body: str, initializers: dict[str, np.ndarray]) -> None:
+    _need(opset)
     made = [
         name for name in ("y", "z", "w", "i") if any(f"{name}{end}" in body for end in (" =", ", ")) and name not in initializers
     ]
@@ -102,6 +103,11 @@ def check(opset: int, body: str, initializers: dict[str, np.ndarray]) -> None:
     assert all(output.shape is not None for one in view.nodes for output in one.facts.outputs)
     assert_traceable(view)
     assert_same_numbers(view)
+
+
+def _need(opset: int) -> None:
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"onnx {onnx.__version__} knows no opset {opset}")
 
 
 def untyped(text: str, opset: int, initializers: dict[str, np.ndarray]) -> onnx.ModelProto:
@@ -132,6 +138,7 @@ def serialized(view: object) -> bytes:
     ],
 )
 def test_which_opset_a_model_ends_in(opset: int, body: str, expected: int) -> None:
+    _need(opset)
     numbers = {"s": np.array([1, 1, 2, 2], np.float32), "r": np.zeros(8, np.float32)}
     proto = parse(
         f"g ({IMAGE}) => (float[a,b,c,d] y) {{ {body} }}", opset=opset, **{n: v for n, v in numbers.items() if n in body}
