@@ -108,6 +108,13 @@ def test_several_inputs_and_outputs_are_bound_by_name(planner, tmp_path):
     np.testing.assert_array_equal(results["s"], a + b)
 
 
+def test_a_session_without_cpu_fallback_works_when_the_npu_takes_everything(planner, tmp_path):
+    planner.partitions = [(("Mul", "Sin"), _whole(tmp_path))]
+    session = open_session(mul_and_sin(), config={"session.disable_cpu_ep_fallback": "1"})
+    x = random()
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], np.sin(3 * x), rtol=0, atol=2**-22)
+
+
 @pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT16, TensorProto.FLOAT])
 def test_every_border_type_goes_in_and_out(planner, tmp_path, kind):
     value = helper.make_tensor_value_info
