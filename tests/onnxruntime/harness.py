@@ -145,7 +145,10 @@ def open_session(
         settings.add_session_config_entry(key, value)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     if EP_NAME in ort.get_available_providers():
-        return ort.InferenceSession(source, settings, providers=[(EP_NAME, options or {}), "CPUExecutionProvider"])
+        providers = [(EP_NAME, options or {}), "CPUExecutionProvider"]
+        if (config or {}).get("session.disable_cpu_ep_fallback") == "1":
+            del providers[1]  # ONNX Runtime refuses both at once
+        return ort.InferenceSession(source, settings, providers=providers)
     settings.add_provider_for_devices([one for one in ort.get_ep_devices() if one.ep_name == EP_NAME], options or {})
     return ort.InferenceSession(source, settings)
 
