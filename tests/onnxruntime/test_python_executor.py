@@ -9,7 +9,7 @@ import rknn_ep
 from rknn_ep.artifact.bundle import Bundle
 from rknn_ep.plugins import Origin, plugins
 from rknn_ep.records import Runtime
-from tests.onnxruntime.harness import SHAPE, make_model, on_npu, open_session, random
+from tests.onnxruntime.harness import SHAPE, VERSION, make_model, on_npu, open_session, random
 from onnx import helper
 
 closed = []
@@ -37,7 +37,7 @@ plugins().register(Plugin, Origin("remote", "remote-plugin", "1", "remote"))
 rknn_ep.register()
 model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": SHAPE}, {"y": SHAPE})
 session = open_session(model, {"device": "remote", "min_partition_macs": "0", "cache_dir": CACHE})
-assert on_npu(session) == ["Relu"], on_npu(session)
+assert VERSION < (1, 24) or on_npu(session) == ["Relu"], on_npu(session)
 x = random()
 """
 
