@@ -67,7 +67,11 @@ class _Rewriter:
                 source = node.inputs[0]
                 if source is not None:
                     self._parameters.setdefault(source, self._pair_of(node))
-            elif node.inputs and node.inputs[0] in self._parameters and (role(node) in (Role.FOLLOW, Role.JOIN) or node.op_type == "Pad"):
+            elif (
+                node.inputs
+                and node.inputs[0] in self._parameters
+                and (role(node) in (Role.FOLLOW, Role.JOIN) or node.op_type == "Pad")
+            ):
                 self._mover(node)
         unused = [node for node in self._graph if not any(v.uses() or v.is_graph_output() for v in node.outputs)]
         self._graph.remove(unused, safe=True)

@@ -15,6 +15,15 @@ CLAMPABLE = WEIGHTED | {"Add", "Sub", "Mul", "Sum"}
 
 
 @dataclass(frozen=True)
+class Link:
+    """A tensor that can have the codes of another: its value is factor * value of the source + offset."""
+
+    source: str
+    factor: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
 class Placement:
     """Where integers are computed with."""
 
@@ -22,8 +31,11 @@ class Placement:
     """Nodes that work on quantised values, by the name of their first output."""
     scaled: tuple[str, ...]
     """Tensors that are rounded to a grid: these get a QuantizeLinear and DequantizeLinear pair."""
-    follows: dict[str, str]
-    """Tensor -> the tensor whose scale it has, through moves, pools and averages; only tensors that follow are here."""
+    follows: dict[str, Link]
+    """Tensor -> the tensor whose codes it has: moves, pools, averages, and products with a positive number, which
+    round nothing when the scale is multiplied too."""
+    may_follow: dict[str, Link]
+    """Tensor -> the tensor whose codes it can have where the ranges allow it: x + number. A rounding less."""
     joins: tuple[tuple[str, tuple[str, ...]], ...]
     """(output, inputs) of each Concat among the integer nodes."""
     bounds: dict[str, Range] = field(default_factory=dict)
@@ -46,22 +58,40 @@ def place(model: ir.Model, groups: Sequence[Sequence[str]] = ()) -> Placement:
     inside = _inner_values(nodes, groups)
     integer = _integer_nodes(nodes, _float_by_group(nodes, groups))
     scaled = _scaled_values(model.graph, nodes, integer, inside)
-    follows: dict[str, str] = {}
+    follows: dict[str, Link] = {}
+    may_follow: dict[str, Link] = {}
     joins = []
     for node in nodes:
         if _key(node) not in integer:
             continue
-        if role(node) is Role.FOLLOW:
-            source = node.inputs[0]
-            assert source is not None and source.name is not None
-            for output in node.outputs:
-                if output.name in scaled and source.name in scaled:
-                    follows[output.name] = source.name
-        elif role(node) is Role.JOIN:
+        if role(node) is Role.JOIN:
             joins.append((_key(node), tuple(value.name or "" for value in node.inputs if value is not None)))
-    return Placement(
-        frozenset(integer), tuple(scaled), follows, tuple(joins), {name: limits for name, limits in _bounds(scaled.values())}
-    )
+        found, certain = _link(node)
+        if found is None or found.source not in scaled:
+            continue
+        for output in node.outputs:
+            if output.name in scaled:
+                (follows if certain else may_follow)[output.name] = found
+    return Placement(frozenset(integer), tuple(scaled), follows, may_follow, tuple(joins), dict(_bounds(scaled.values())))
+
+
+def _link(node: ir.Node) -> tuple[Link | None, bool]:
+    """(the tensor whose codes the node's outputs can have, whether that is so whatever the ranges)."""
+    first = node.inputs[0]
+    if role(node) is Role.FOLLOW:
+        return Link(first.name or "") if first is not None else None, True
+    if node.op_type not in ("Add", "Mul"):
+        return None, False
+    for position in (0, 1):
+        value, other = node.inputs[position], node.inputs[1 - position]
+        if value is None or other is None:
+            continue
+        number = constant(other)
+        if number is not None and number.size == 1 and value.shape == node.outputs[0].shape:
+            if node.op_type == "Add":
+                return Link(value.name or "", offset=float(number.item())), False
+            return (Link(value.name or "", factor=float(number.item())), True) if number.item() > 0 else (None, False)
+    return None, False
 
 
 def _key(node: ir.Node) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +13,15 @@ import onnx_ir as ir
 from rknn_ep.errors import QuantizationError
 from rknn_ep.quantization.affine import Range, parameters
 from rknn_ep.quantization.operators import CLAMPS, Role, constant, relevant_input, role
-from rknn_ep.quantization.placement import Placement
+from rknn_ep.quantization.placement import Link, Placement
 from rknn_ep.records import QuantizationType
 
 SHARED_SPAN = 4.0
 """Concat inputs share a scale while the widest spans at most this much more than the narrowest: two bits."""
 OUTPUT_SPAN = 4.0
 """An output Concat whose inputs differ by more stays float."""
+OFFSET_COST = 1.15
+"""x + number takes the codes of x while that makes the steps at most this much wider."""
 
 
 @dataclass
@@ -38,49 +41,114 @@ def assign(model: ir.Model, placement: Placement, ranges: Mapping[str, Range], g
     Raises:
         QuantizationError: a tensor that needs a range has none.
     """
-    result = Scales()
-    limits = {name: _range_for(name, placement, ranges) for name in placement.observed()}
-    makers = {value.name: node for node in model.graph for value in node.outputs}
-    parent = {name: name for name in placement.observed()}
+    family = _Family(model, placement, ranges, grid)
+    family.adopt()
+    family.join()
+    return family.scales()
 
-    def root(name: str) -> str:
-        while name in placement.follows:
-            name = placement.follows[name]
-        while parent[name] != name:
-            name = parent[name]
-        return name
 
-    clamps = {name: bound for name in parent if (bound := _clamp(makers.get(name))) is not None}
-    for output, inputs in placement.joins:
-        members = [*inputs, output]
-        names = {member for member in members if constant_of(model, member) is None}
-        roots = sorted({root(name) for name in names if name in placement.follows or name in parent})
-        spans = {name: limits[root(name)].maximum - limits[root(name)].minimum for name in inputs if name in names}
-        widest, narrowest = max(spans.values(), default=0.0), min(spans.values(), default=0.0)
-        if widest > OUTPUT_SPAN * narrowest and _only_leaves(model, output):
-            result.float_nodes |= _downstream(model, output)
-            result.notes.append(
-                {
-                    "kind": "concat-of-different-ranges",
-                    "tensor": output,
-                    "ranges": {name: [limits[root(name)].minimum, limits[root(name)].maximum] for name in spans},
-                    "text": f"output '{output}' joins tensors whose ranges differ {widest / max(narrowest, 1e-30):.3g} times: "
-                    f"it stays float, or the smaller would be rounded away",
-                }
-            )
-            continue
-        together = limits[roots[0]]
-        for name in roots[1:]:
-            together = together.union(limits[name])
-        inside = all(together.within(bound) == together for name, bound in clamps.items() if root(name) in roots)
-        if widest <= SHARED_SPAN * narrowest and inside:
-            for name in roots[1:]:
-                parent[name] = roots[0]
-            clamped = [bound for name, bound in clamps.items() if root(name) == roots[0]]
-            limits[roots[0]] = together if not clamped else together.within(clamped[0])
-    for name in placement.scaled:
-        result.of[name] = exact_top(parameters(limits[root(name)], grid), limits[root(name)], grid)
-    return result
+class _Family:
+    """Tensors that have their codes in common, each a tree with the tensor at its root that the range belongs to."""
+
+    def __init__(self, model: ir.Model, placement: Placement, ranges: Mapping[str, Range], grid: QuantizationType) -> None:
+        self._model, self._placement, self._grid = model, placement, grid
+        self._limits = {name: _range_for(name, placement, ranges) for name in placement.observed()}
+        self._parent = dict(placement.follows)
+        self._offsets: dict[str, float] = {}
+        """Root -> the offset, in its own units, that must be a whole number of steps."""
+        self._result = Scales()
+        makers = {value.name: node for node in model.graph for value in node.outputs}
+        self._clamps = {name: bound for name in self._limits if (bound := _clamp(makers.get(name))) is not None}
+
+    def _root(self, name: str) -> tuple[str, float, float]:
+        """(root, factor, offset): the tensor's value is factor * root's value + offset."""
+        factor, offset = 1.0, 0.0
+        while name in self._parent:
+            link = self._parent[name]
+            offset += factor * link.offset
+            factor *= link.factor
+            name = link.source
+        return name, factor, offset
+
+    def adopt(self) -> None:
+        """Let tensors take the codes of their source where that costs the source little."""
+        for name, link in self._placement.may_follow.items():
+            root, factor, offset = self._root(link.source)
+            limits = self._limits[root]
+            offset = (offset + link.offset) / factor
+            wider = limits.union(Range(-offset, -offset))
+            scale = float(parameters(wider, self._grid)[0])
+            steps = math.floor(abs(offset) / scale)
+            spent = (wider.maximum - wider.minimum) / max(limits.maximum - limits.minimum, 1e-30)
+            spent *= abs(offset) / max(steps, 1) / scale
+            if (
+                steps
+                and spent <= OFFSET_COST
+                and root not in self._offsets
+                and root not in self._clamps
+                and not self._grid.symmetric
+            ):
+                self._offsets[root] = offset
+                self._limits[root] = wider
+                self._parent[name] = link
+
+    def join(self) -> None:
+        """Let the inputs of a Concat share one scale with its output where they are of a kind."""
+        for output, inputs in self._placement.joins:
+            members = [name for name in (*inputs, output) if constant_of(self._model, name) is None]
+            found = {name: self._root(name) for name in members}
+            spans = {
+                name: (self._limits[root].maximum - self._limits[root].minimum) * factor
+                for name, (root, factor, _) in found.items()
+                if name != output
+            }
+            widest, narrowest = max(spans.values(), default=0.0), min(spans.values(), default=0.0)
+            if widest > OUTPUT_SPAN * narrowest and _only_leaves(self._model, output):
+                self._leave_float(output, spans)
+                continue
+            roots = sorted({root for root, _, _ in found.values()})
+            plain = all(factor == 1.0 and offset == 0.0 for _, factor, offset in found.values())
+            together = self._limits[roots[0]]
+            for root in roots[1:]:
+                together = together.union(self._limits[root])
+            bounds = [bound for name, bound in self._clamps.items() if self._root(name)[0] in roots]
+            if (
+                not plain
+                or any(root in self._offsets for root in roots)
+                or widest > SHARED_SPAN * narrowest
+                or any(together.within(bound) != together for bound in bounds)
+            ):
+                continue
+            for root in roots[1:]:
+                self._parent[root] = Link(roots[0])
+            self._limits[roots[0]] = together
+
+    def _leave_float(self, output: str, spans: Mapping[str, float]) -> None:
+        self._result.float_nodes |= _downstream(self._model, output)
+        ratio = max(spans.values()) / max(min(spans.values()), 1e-30)
+        self._result.notes.append(
+            {
+                "kind": "concat-of-different-ranges",
+                "tensor": output,
+                "spans": dict(spans),
+                "text": f"output '{output}' joins tensors whose ranges differ {ratio:.3g} times: "
+                f"it stays float, or the smaller would be rounded away",
+            }
+        )
+
+    def scales(self) -> Scales:
+        """Scale and zero point of every scaled tensor, from its root's."""
+        for name in self._placement.scaled:
+            root, factor, offset = self._root(name)
+            limits = self._limits[root]
+            scale, zero_point = exact_top(parameters(limits, self._grid), limits, self._grid)
+            if root in self._offsets:
+                step = abs(self._offsets[root])
+                scale = np.float32(step / math.floor(step / float(scale)))
+                zero_point = self._grid.qmin - round(limits.minimum / float(scale))
+            moved = zero_point - round(offset / (factor * float(scale)))
+            self._result.of[name] = (np.float32(factor * float(scale)), max(self._grid.qmin, min(self._grid.qmax, moved)))
+        return self._result
 
 
 def exact_top(given: tuple[np.float32, int], limits: Range, grid: QuantizationType) -> tuple[np.float32, int]:
