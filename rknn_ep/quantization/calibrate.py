@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnx_ir as ir
 
 from rknn_ep.errors import CalibrationError
 from rknn_ep.quantization.affine import Range
+from rknn_ep.quantization.correction import ChannelMeans
 from rknn_ep.records import Calibrator, FloatExecutor, FloatModel, QuantizationType, RangeObserver
 
 Array = np.ndarray[Any, Any]
@@ -38,6 +40,7 @@ def calibrate(
     float_executor: FloatExecutor,
     options: Mapping[str, str] | None = None,
     bounds: Mapping[str, Range] | None = None,
+    means: ChannelMeans | None = None,
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Range]:
@@ -55,6 +58,7 @@ def calibrate(
         options: the options of plugins, handed to the calibrator.
         bounds: values outside do not matter to whoever reads the tensor and are moved to the bound before they are
             counted: the input of a HardSwish below -3.
+        means: counts channel means of the tensors it names on the way.
         threads: for the executor, and for counting.
         progress: called with (samples done, samples in all, every pass counted).
 
@@ -65,13 +69,15 @@ def calibrate(
         raise CalibrationError("there are no calibration samples", remedy="Give at least 20 typical inputs.")
     names = list(dict.fromkeys(tensors))
     inputs = {value.name for value in model.graph.inputs}
-    computed = [name for name in names if name not in inputs]
+    averaged = means.names if means else frozenset[str]()
+    computed = [name for name in dict.fromkeys([*names, *sorted(averaged)]) if name not in inputs]
     float_model = float_executor.create(_with_outputs(model, computed), computed, threads) if computed else None
     observers = {name: calibrator.create(_grid_of(grids, name), options or {}) for name in names}
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for number in range(calibrator.passes):
             for index, sample in enumerate(samples):
-                _observe_sample(observers, float_model, sample, index, bounds or {}, pool)
+                seen = _Observation(observers, bounds or {}, means if number == 0 else None, index)
+                _run_sample(float_model, sample, seen, pool)
                 if progress:
                     progress(number * len(samples) + index + 1, calibrator.passes * len(samples))
             for observer in observers.values():
@@ -93,32 +99,45 @@ def _with_outputs(model: ir.Model, names: Iterable[str]) -> bytes:
     return payload
 
 
-def _observe_sample(
-    observers: Mapping[str, RangeObserver],
-    float_model: FloatModel | None,
-    sample: Mapping[str, Array],
-    index: int,
-    bounds: Mapping[str, Range],
-    pool: ThreadPoolExecutor,
-) -> None:
-    def observe(name: str, values: Array) -> None:
+@dataclass(frozen=True)
+class _Observation:
+    """Where the tensors of one sample are counted."""
+
+    observers: Mapping[str, RangeObserver]
+    bounds: Mapping[str, Range]
+    means: ChannelMeans | None
+    index: int
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.observers or (self.means is not None and name in self.means.names)
+
+    def count(self, name: str, values: Array) -> None:
         values = np.ascontiguousarray(values, np.float32)
         # min and max are NaN or infinite exactly when some value is.
         low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
         if not (math.isfinite(low) and math.isfinite(high)):
             kind = "NaN" if math.isnan(low) or math.isnan(high) else "infinity"
             raise CalibrationError(
-                f"tensor '{name}' holds {kind} on calibration sample {index}",
+                f"tensor '{name}' holds {kind} on calibration sample {self.index}",
                 remedy="Look at the sample and at mean and std: inputs must be on the scale that the model was trained on.",
             )
-        if name in bounds and (low < bounds[name].minimum or high > bounds[name].maximum):
-            values = np.clip(values, np.float32(bounds[name].minimum), np.float32(bounds[name].maximum))
-        observers[name].observe(values)
+        if self.means is not None:
+            self.means.observe(name, values)
+        if name not in self.observers:
+            return
+        limits = self.bounds.get(name)
+        if limits is not None and (low < limits.minimum or high > limits.maximum):
+            values = np.clip(values, np.float32(limits.minimum), np.float32(limits.maximum))
+        self.observers[name].observe(values)
 
-    pending = [pool.submit(observe, name, values) for name, values in sample.items() if name in observers]
+
+def _run_sample(
+    float_model: FloatModel | None, sample: Mapping[str, Array], seen: _Observation, pool: ThreadPoolExecutor
+) -> None:
+    pending = [pool.submit(seen.count, name, values) for name, values in sample.items() if name in seen]
     # Arrays are counted as they come and given back at once, so that a big model needs no more than its own activations.
     for name, values in float_model.run(sample) if float_model else ():
-        pending.append(pool.submit(observe, name, values))
+        pending.append(pool.submit(seen.count, name, values))
     for future in pending:
         future.result()
 

@@ -16,6 +16,7 @@ from rknn_ep.partitioning.partitioner import Plan
 from rknn_ep.plugins import PluginManager
 from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.calibrate import calibrate
+from rknn_ep.quantization.correction import ChannelMeans, correctable
 from rknn_ep.quantization.existing import holds_quantized_nodes, to_qdq
 from rknn_ep.quantization.qdq import quantize, scheme_for, tensors_to_observe
 from rknn_ep.quantization.samples import open_samples
@@ -59,6 +60,7 @@ def quantize_plan(
         color=options.color,
         resize=options.resize,
     )
+    means = ChannelMeans(name for model in parts for name in correctable(model))
     ranges = calibrate(
         plan.view.model,
         names,
@@ -68,12 +70,14 @@ def quantize_plan(
         float_executor=_float_executor(manager),
         options=options.plugin,
         bounds=bounds,
+        means=means,
         threads=len(os.sched_getaffinity(0)),
         progress=lambda done, total: progress(f"calibrating: sample {done} of {total}", done / total),
     )
     progress("quantising", 0.0)
     made = [
-        quantize(model, ranges, groups=part.groups, scheme=scheme) for model, part in zip(parts, plan.partitions, strict=True)
+        quantize(model, ranges, groups=part.groups, scheme=scheme, means=means.means())
+        for model, part in zip(parts, plan.partitions, strict=True)
     ]
     notes = {
         "method": calibrator.name,

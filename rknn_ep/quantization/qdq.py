@@ -16,8 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from rknn_ep.errors import QuantizationError
-from rknn_ep.quantization.affine import Range, parameters
+from rknn_ep.quantization.affine import Range, dequantize, parameters
 from rknn_ep.quantization.affine import quantize as to_codes
+from rknn_ep.quantization.correction import correction
 from rknn_ep.quantization.operators import WEIGHTED, constant, data_inputs, float_attribute, integer_attribute
 from rknn_ep.quantization.placement import Placement, place
 from rknn_ep.quantization.scales import Scales, assign, exact_top
@@ -92,6 +93,7 @@ def quantize(
     groups: Sequence[Sequence[str]] = (),
     weight_method: str = "mmse",
     scheme: Scheme | None = None,
+    means: Mapping[str, Array] | None = None,
 ) -> QuantizedModel:
     """Quantise a float model with known ranges. The model given is left as it is.
 
@@ -103,6 +105,7 @@ def quantize(
         groups: for each native operator the names of the values that leave it.
         weight_method: `minmax` or `mmse`.
         scheme: overrides precision, per_channel and weight_method.
+        means: channel means of the inputs of convolutions and Gemms; with them, biases are corrected.
 
     Raises:
         QuantizationError: a tensor has no range, a weight is not finite, the opset is too old.
@@ -116,7 +119,7 @@ def quantize(
     copy = model.clone()
     placement = place(copy, groups)
     scales = assign(copy, placement, ranges, scheme.activations)
-    writer = _Writer(copy, placement, scales, scheme)
+    writer = _Writer(copy, placement, scales, scheme, means or {})
     writer.run()
     if scheme.wide or scheme.weights.bits == 16:
         copy.graph.opset_imports.setdefault("com.microsoft", 1)
@@ -126,8 +129,10 @@ def quantize(
 class _Writer:
     """One quantisation of one model, in place."""
 
-    def __init__(self, model: ir.Model, placement: Placement, scales: Scales, scheme: Scheme) -> None:
+    def __init__(self, model: ir.Model, placement: Placement, scales: Scales, scheme: Scheme, means: Mapping[str, Array]) -> None:
         self._model, self._graph = model, model.graph
+        self._means = means
+        self._corrected_biases = 0
         self._scheme = scheme
         self._scales = scales
         self._integer = placement.integer - scales.float_nodes
@@ -162,6 +167,7 @@ class _Writer:
             "quantized_weights": self._weights,
             "quantized_nodes": len(self._integer),
             "widened_biases": self._widened_biases,
+            "corrected_biases": self._corrected_biases,
             "warnings": list(self._scales.notes),
         }
 
@@ -219,6 +225,7 @@ class _Writer:
         axis = _channel_axis(node, weight) if self._scheme.per_channel else None
         grid = self._scheme.weights
         codes, scales, zeros = quantize_weight(weight, axis, grid, self._scheme.weight_method)
+        self._correct_bias(node, weight, _meant(codes, scales, zeros, axis))
         bias = self._bias_array(node)
         input_scale = self._scale_of(source)
         if bias is not None and not self._scheme.wide:
@@ -233,6 +240,18 @@ class _Writer:
         node.replace_input_with(1, real)
         self._weights += 1
         self._bias(node, scales, axis)
+
+    def _correct_bias(self, node: ir.Node, weight: Array, rounded: Array) -> None:
+        """Let the bias, made where there is none, take back what rounding the weight shifts on average."""
+        shift = correction(node, weight, rounded, self._means)
+        if shift is None or (len(node.inputs) > 2 and node.inputs[2] is not None and self._bias_array(node) is None):
+            return
+        bias = self._bias_array(node)
+        corrected = (shift if bias is None else bias + shift).astype(np.float32)
+        if len(node.inputs) < 3:
+            node.resize_inputs(3)
+        node.replace_input_with(2, self._initializer(f"{node.outputs[0].name}_corrected_bias", corrected))
+        self._corrected_biases += 1
 
     def _bias_array(self, node: ir.Node) -> Array | None:
         if node.op_type == "MatMul" or len(node.inputs) < 3 or node.inputs[2] is None:
@@ -328,6 +347,14 @@ class _Writer:
         outputs = {value.name for value in self._graph.outputs}
         for name in [name for name, value in self._graph.initializers.items() if not value.uses() and name not in outputs]:
             del self._graph.initializers[name]
+
+
+def _meant(codes: Array, scales: Array, zeros: Array, axis: int | None) -> Array:
+    """The real values that a weight's codes stand for."""
+    if axis is not None:
+        shape = [-1 if index == axis else 1 for index in range(codes.ndim)]
+        scales, zeros = scales.reshape(shape), zeros.reshape(shape)
+    return dequantize(codes, scales, zeros)
 
 
 def _channel_axis(node: ir.Node, weight: Array) -> int | None:
