@@ -359,7 +359,8 @@ def build_key(model_hash: str, options: Options, cache: Cache) -> str:
 
     manager = plugins()
     parts = [f"model={model_hash}"]
-    parts += [f"{name}={value}" for name, value in sorted(_identity(options).items())]
+    # Where the calibration data lies is no part of what it is.
+    parts += [f"{name}={value}" for name, value in sorted(_identity(options).items()) if name != "calibration"]
     if options.calibration is not None:
         parts.append(f"calibration-content={content_hash(options.calibration, cache.directory)}")
         parts.append(f"onnxruntime={version('onnxruntime')}")

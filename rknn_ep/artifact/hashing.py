@@ -20,8 +20,9 @@ from rknn_ep.errors import ArtifactError
 log = logging.getLogger(__name__)
 
 MEMO_NAME = "hashes.json"
-LIST_SUFFIXES = (".txt", ".list", ".lst")
-"""Files that name other files, one a line, relative to their own folder; the named files are part of the content."""
+ARRAY_SUFFIXES = (".npy", ".npz")
+"""Calibration data in one file. Any other file is a list of files, one a line, relative to its own folder, and what they hold is
+part of the content."""
 
 _SETTLED_NS = 2_000_000_000
 _MOST_REMEMBERED = 50_000
@@ -30,7 +31,7 @@ _MOST_REMEMBERED = 50_000
 def content_hash(path: Path, memo_directory: Path | None = None) -> str:
     """SHA-256 (hex) over what `path` holds: a file's bytes, or every regular file below a folder with its relative name.
 
-    A list file (`LIST_SUFFIXES`) is hashed with the files that it names. Names, order of directory entries and
+    A file that is not of `ARRAY_SUFFIXES` is a list, hashed with the files that it names. Names, order of directory entries and
     times do not matter beyond the relative names inside a folder.
 
     Args:
@@ -61,7 +62,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     if not path.is_dir():
         path.stat()
         yield "", path
-        if path.suffix.lower() in LIST_SUFFIXES:
+        if path.suffix.lower() not in ARRAY_SUFFIXES:
             yield from _listed(path)
         return
     for folder, folders, names in os.walk(path, onerror=_raise):
@@ -74,7 +75,8 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
 
 def _listed(path: Path) -> Iterator[tuple[str, Path]]:
     for line in path.read_bytes().splitlines():
-        for name in line.decode("utf-8", "surrogateescape").split():
+        text = line.decode("utf-8", "surrogateescape")
+        for name in dict.fromkeys((text.strip(), *text.split())):  # one path with spaces, or one for each input
             file = path.parent / name
             if "\0" not in name and file.is_file():
                 yield name, file
