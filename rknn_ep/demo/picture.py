@@ -29,8 +29,10 @@ def annotate(image: Pixels, npu_words: Sequence[Word], cpu_words: Sequence[Word]
     for index, word in enumerate(npu_words):
         colour = SAME if word.text in expected else DIFFERENT
         corners = [(float(x) * scale, float(y) * scale) for x, y in word.box.corners()]
-        canvas.line([*corners, corners[0]], fill=colour, width=3)
+        canvas.line([*corners, corners[0]], fill=(255, 255, 255), width=9, joint="curve")
+        canvas.line([*corners, corners[0]], fill=colour, width=5, joint="curve")
         label = f"{index + 1}"
-        canvas.text((corners[0][0] + 2, max(0.0, corners[0][1] - 22)), label, fill=colour, font=font)
+        place = (corners[0][0] + 2, max(0.0, corners[0][1] - 28))
+        canvas.text(place, label, fill=colour, font=font, stroke_width=3, stroke_fill=(255, 255, 255))
         canvas.text((_WIDTH + 20, 50 + 30 * index), f"{label}  {word.text}", fill=colour, font=font)
     return picture

@@ -25,7 +25,7 @@ def sessions() -> list[ort.InferenceSession]:
 @pytest.mark.models
 def test_the_photo_is_read_as_a_person_reads_it(sessions: list[ort.InferenceSession]) -> None:
     words = ocr.read_text(models.photo(), *sessions)
-    assert [word.text for word in words] == ["Irish", "Spring", "UGH", "JOKES", "KIDS"]
+    assert [word.text for word in words] == ["JOKES", "KIDS"]
 
 
 @pytest.mark.models
