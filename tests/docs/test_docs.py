@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,8 +65,14 @@ def a_model() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+@pytest.fixture
+def folder(files: Path, tmp_path: Path) -> Path:
+    """A copy for each page, so that no page finds what another has left."""
+    return Path(shutil.copytree(files, tmp_path / "page"))
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("pages")
@@ -80,8 +87,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RKNN_EP_CACHE_DIR", str(folder / "cache"))
+def own_cache(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RKNN_EP_CACHE_DIR", str(files.parent / "cache"))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
@@ -159,3 +166,22 @@ def test_every_hook_is_documented() -> None:
 def test_every_page_is_in_the_index() -> None:
     listed: Any = names_in("README.md", r"\]\((\w+\.md)\)")
     assert {page.name for page in PAGES[1:]} - {"README.md"} == listed
+
+
+def test_the_messages_that_troubleshooting_explains_exist() -> None:
+    messages = names_in("troubleshooting.md", r'^### "(.*)"$')
+    assert len(messages) > 15
+    folders = [ROOT / name for name in ("rknn_ep", "plugins", "native")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".cc", ".h", ".txt")]
+    source = "\n".join(path.read_text() for path in files)
+    assert {message for message in messages if message not in source} == set()
+
+
+def test_every_reason_code_is_explained() -> None:
+    from rknn_ep.partitioning import costs, cutting, partitioner, rules
+
+    codes = set()
+    for module in (costs, cutting, partitioner, rules):
+        for path in Path(module.__file__ or "").parent.rglob("*.py"):
+            codes |= set(re.findall(r'Verdict\(\s*Outcome\.REFUSED,\s*"(\w+)"', path.read_text()))
+    assert codes <= names_in("troubleshooting.md", r"`(\w+)`")
