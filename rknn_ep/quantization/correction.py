@@ -42,14 +42,18 @@ class ChannelMeans:
 
 def correctable(model: ir.Model) -> set[str]:
     """Names of the tensors whose channel means `correction` asks for."""
-    return {
-        node.inputs[0].name or ""
-        for node in model.graph
-        if node.domain == ""
-        and node.op_type in ("Conv", "Gemm")
-        and node.inputs[0] is not None
-        and constant(node.inputs[1]) is not None
-    }
+    names: set[str] = set()
+    for node in model.graph:
+        if node.domain != "" or node.op_type not in ("Conv", "Gemm") or constant(node.inputs[1]) is None:
+            continue
+        source = node.inputs[0]
+        if source is None:
+            continue
+        names.add(source.name or "")
+        ahead = source.producer()
+        if ahead is not None and ahead.op_type == "Pad" and ahead.inputs[0] is not None:
+            names.add(ahead.inputs[0].name or "")  # the Pad may become part of the convolution
+    return names
 
 
 def correction(node: ir.Node, weight: Array, rounded: Array, means: Mapping[str, Array]) -> Array | None:

@@ -73,7 +73,7 @@ def role(node: ir.Node) -> Role:
         return Role.FLOAT  # the indices are part of the result: the vendor runs it on its CPU side
     if node.op_type in ("Resize", "Upsample") and text_attribute(node, "mode", "nearest") == "cubic":
         return Role.COMPUTE  # cubic overshoots the input's range
-    if node.op_type == "Pad" and not _pads_with_zero(node):
+    if node.op_type == "Pad" and not pads_with_zero(node):
         return Role.COMPUTE
     return Role.FOLLOW
 
@@ -147,7 +147,8 @@ def text_attribute(node: ir.Node, name: str, default: str) -> str:
     return default if attribute is None else str(attribute.as_string())
 
 
-def _pads_with_zero(node: ir.Node) -> bool:
+def pads_with_zero(node: ir.Node) -> bool:
+    """Whether a Pad puts zeros, or values of the input itself, around it."""
     if text_attribute(node, "mode", "constant") != "constant":
         return True
     if len(node.inputs) > 2 and node.inputs[2] is not None:

@@ -179,6 +179,8 @@ def _is_absorbed(value: ir.Value, integer: set[str], inside: frozenset[str]) -> 
     producer = value.producer()
     readers = [reader for reader, _ in value.uses()]
     assert producer is not None
+    if readers and _makes_floats(producer) and all(role(reader) is Role.FLOAT for reader in readers):
+        return True
     if len(readers) != 1:
         # An inner value of a float group (attention scores, the argument of GELU) may be read twice.
         return value.name in inside and bool(readers) and not any(_key(reader) in integer for reader in readers)
@@ -194,6 +196,24 @@ def _is_absorbed(value: ir.Value, integer: set[str], inside: frozenset[str]) -> 
         and reader.op_type == "Add"
         and any(constant(other) is not None and constant(other).ndim <= 1 for other in reader.inputs)  # type: ignore[union-attr]
     )
+
+
+def _makes_floats(node: ir.Node) -> bool:
+    """Whether a node is a matrix product, with its bias perhaps: its int32 sums can go straight to a float reader.
+
+    The logits of a Softmax would lose much by being rounded to 8 bits first. Convolutions round: a float reader is rare
+    behind them, and ONNX Runtime has no integer convolution that makes floats.
+    """
+    if node.op_type == "Add":
+        makers = [value.producer() for value in node.inputs if value is not None]
+        return any(
+            maker is not None
+            and maker.op_type == "MatMul"
+            and constant(maker.inputs[1]) is not None
+            and len(maker.outputs[0].uses()) == 1
+            for maker in makers
+        ) and any(constant(value) is not None for value in node.inputs)
+    return node.op_type in ("MatMul", "Gemm")
 
 
 def _bounds(scaled: object) -> list[tuple[str, Range]]:

@@ -20,6 +20,7 @@ from rknn_ep.quantization.affine import Range, dequantize, parameters
 from rknn_ep.quantization.affine import quantize as to_codes
 from rknn_ep.quantization.correction import correction
 from rknn_ep.quantization.operators import WEIGHTED, constant, data_inputs, float_attribute, integer_attribute
+from rknn_ep.quantization.pads import fold_pads
 from rknn_ep.quantization.placement import Placement, place
 from rknn_ep.quantization.scales import Scales, assign, exact_top
 from rknn_ep.quantization.weights import least_weight_scales, quantize_bias, quantize_weight, requantize
@@ -117,6 +118,7 @@ def quantize(
             f"the model has opset {opset}; quantisation per channel needs {SMALLEST_OPSET}", remedy="Normalise the model first."
         )
     copy = model.clone()
+    fold_pads(copy)
     placement = place(copy, groups)
     scales = assign(copy, placement, ranges, scheme.activations)
     writer = _Writer(copy, placement, scales, scheme, means or {})
@@ -133,6 +135,8 @@ class _Writer:
         self._model, self._graph = model, model.graph
         self._means = means
         self._corrected_biases = 0
+        self._biased: set[ir.Node] = set()
+        """Nodes that are the bias of a MatMul before them."""
         self._scheme = scheme
         self._scales = scales
         self._integer = placement.integer - scales.float_nodes
@@ -148,7 +152,7 @@ class _Writer:
         for node in nodes:
             if node.op_type in WEIGHTED:
                 self._weighted(node)
-            else:
+            elif node not in self._biased:
                 for position in data_inputs(node):
                     self._constant_input(node, position)
         values = {value.name: value for value in self._graph.inputs}
@@ -244,26 +248,41 @@ class _Writer:
     def _correct_bias(self, node: ir.Node, weight: Array, rounded: Array) -> None:
         """Let the bias, made where there is none, take back what rounding the weight shifts on average."""
         shift = correction(node, weight, rounded, self._means)
-        if shift is None or (len(node.inputs) > 2 and node.inputs[2] is not None and self._bias_array(node) is None):
+        holder, position = self._bias_place(node)
+        if shift is None or holder is None:
             return
         bias = self._bias_array(node)
+        if bias is None and position < len(holder.inputs) and holder.inputs[position] is not None:
+            return
         corrected = (shift if bias is None else bias + shift).astype(np.float32)
-        if len(node.inputs) < 3:
-            node.resize_inputs(3)
-        node.replace_input_with(2, self._initializer(f"{node.outputs[0].name}_corrected_bias", corrected))
+        if len(holder.inputs) <= position:
+            holder.resize_inputs(position + 1)
+        holder.replace_input_with(position, self._initializer(f"{node.outputs[0].name}_corrected_bias", corrected))
         self._corrected_biases += 1
 
+    def _bias_place(self, node: ir.Node) -> tuple[ir.Node | None, int]:
+        """(node, input) where the bias of a weighted node is: its own, or that of the Add behind a MatMul."""
+        if node.op_type != "MatMul":
+            return node, 2
+        readers = [reader for reader, _ in node.outputs[0].uses()]
+        if node.outputs[0].name in self._scales.of or len(readers) != 1 or readers[0].outputs[0].name not in self._integer:
+            return None, 0
+        return readers[0], 1 - readers[0].inputs.index(node.outputs[0])
+
     def _bias_array(self, node: ir.Node) -> Array | None:
-        if node.op_type == "MatMul" or len(node.inputs) < 3 or node.inputs[2] is None:
+        holder, position = self._bias_place(node)
+        if holder is None or len(holder.inputs) <= position or holder.inputs[position] is None:
             return None
-        bias = constant(node.inputs[2])
-        if bias is None or bias.size != max(bias.shape, default=1):
+        bias = constant(holder.inputs[position])
+        channels = _channels(node)
+        if bias is None or bias.size != max(bias.shape, default=1) or (channels is not None and bias.size != channels):
             return None
         return bias.reshape(-1).astype(np.float32)
 
     def _bias(self, node: ir.Node, weight_scales: Array, axis: int | None) -> None:
         bias = self._bias_array(node)
-        if bias is None:
+        holder, position = self._bias_place(node)
+        if bias is None or holder is None:
             return
         if axis is not None and weight_scales.size != bias.size:
             weight_scales = np.tile(weight_scales, bias.size // weight_scales.size)
@@ -274,11 +293,12 @@ class _Writer:
             self._widened_biases += int(np.any(enlarged > weight_scales))
             weight_scales = enlarged
         codes, scales = quantize_bias(bias, self._scale_of(node.inputs[0]), weight_scales)
-        value = node.inputs[2]
+        value = holder.inputs[position]
         assert value is not None
         zeros = np.zeros(scales.shape, np.int32)
         real = self._dequantized(value, codes, scales, zeros, 0 if scales.ndim else None)
-        node.replace_input_with(2, real)
+        holder.replace_input_with(position, real)
+        self._biased.add(holder)
 
     def _constant_input(self, node: ir.Node, position: int) -> None:
         """A constant operand of an elementwise operator or Concat: one scale, on the activations' grid."""
@@ -355,6 +375,16 @@ def _meant(codes: Array, scales: Array, zeros: Array, axis: int | None) -> Array
         shape = [-1 if index == axis else 1 for index in range(codes.ndim)]
         scales, zeros = scales.reshape(shape), zeros.reshape(shape)
     return dequantize(codes, scales, zeros)
+
+
+def _channels(node: ir.Node) -> int | None:
+    """How many output channels a weighted node has, where its weight tells."""
+    weight = constant(node.inputs[1])
+    axis = _channel_axis(node, weight) if weight is not None else None
+    if weight is None or axis is None:
+        return None
+    groups = integer_attribute(node, "group", 1) if node.op_type == "ConvTranspose" else 1
+    return int(weight.shape[axis]) * groups
 
 
 def _channel_axis(node: ir.Node, weight: Array) -> int | None:
