@@ -45,7 +45,8 @@ struct BundleSource {
 
 // Opens a partition on a library that implements rknn_api.
 //   library   absolute path, or a name for the system's search path
-//   options   the session's options; read here: core_mask, contexts, simulation, simulation_threads
+//   options   the session's options; read here: core_mask, contexts, io_mode, simulation,
+//             simulation_threads
 //   ort_api   the OrtApi of the hosting ONNX Runtime, for the simulator; null elsewhere
 // Throws Failure.
 std::unique_ptr<Executor> open_rknn_executor(const BundleSource& bundle, const std::string& library,

@@ -48,6 +48,9 @@ std::unique_ptr<RknnLibrary> load(const std::string& name) {
   bind(handle, "rknn_inputs_set", library->inputs_set);  // RV1103 and RV1106 have no copying functions
   bind(handle, "rknn_outputs_get", library->outputs_get);
   bind(handle, "rknn_outputs_release", library->outputs_release);
+  bind(handle, "rknn_create_mem", library->create_mem);
+  bind(handle, "rknn_destroy_mem", library->destroy_mem);
+  bind(handle, "rknn_set_io_mem", library->set_io_mem);
   bind(handle, "rknn_set_core_mask", library->set_core_mask);
   bind(handle, "rknn_ep_simulator_configure", library->configure);
   return library;

@@ -18,6 +18,9 @@ struct RknnLibrary {
   decltype(&::rknn_run) run = nullptr;
   decltype(&::rknn_outputs_get) outputs_get = nullptr;
   decltype(&::rknn_outputs_release) outputs_release = nullptr;
+  decltype(&::rknn_create_mem) create_mem = nullptr;
+  decltype(&::rknn_destroy_mem) destroy_mem = nullptr;
+  decltype(&::rknn_set_io_mem) set_io_mem = nullptr;
   decltype(&::rknn_set_core_mask) set_core_mask = nullptr;
   // Ours alone: (OrtApi of the host or null, options of the next rknn_init on this thread as key=value lines).
   int (*configure)(const void* ort_api, const char* options_text) = nullptr;

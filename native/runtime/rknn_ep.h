@@ -20,7 +20,7 @@ RKNN_EP_EXPORT void rknn_ep_set_last_error(const char* text);
 RKNN_EP_EXPORT const char* rknn_ep_version(void);
 
 // Opens a bundle on a library that implements rknn_api. `options_text` holds key=value lines (core_mask, contexts,
-// simulation, simulation_threads) and may be null.
+// io_mode, simulation, simulation_threads) and may be null.
 RKNN_EP_EXPORT int rknn_ep_executor_open(const char* bundle_path, const char* library_path, const char* options_text,
                                          void** executor);
 

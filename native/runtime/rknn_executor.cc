@@ -9,6 +9,7 @@
 
 #include "runtime/executor.h"
 #include "runtime/failure.h"
+#include "runtime/flow.h"
 #include "runtime/fork.h"
 #include "runtime/library.h"
 
@@ -17,21 +18,19 @@ namespace {
 
 constexpr int64_t kMostContexts = 64;
 
-// A context with the argument arrays of its calls, so that running allocates nothing.
 struct Context {
   rknn_context handle = 0;
-  std::vector<rknn_input> inputs;
-  std::vector<rknn_output> outputs;
+  std::unique_ptr<Flow> flow;
 };
 
 class RknnExecutor final : public Executor {
  public:
   RknnExecutor(const BundleSource& bundle, const RknnLibrary& library, const KeyValues& options, const void* ort_api)
-      : Executor(bundle.interface()), library_(library), bundle_(bundle) {
-    if (library_.inputs_set == nullptr || library_.outputs_get == nullptr || !interface().copying_api) {
-      throw Failure("partition " + interface().partition + ": " + interface().target + " with " + library_.name +
-                    " has no rknn_inputs_set and rknn_outputs_get, which io_mode=general needs");
-    }
+      : Executor(bundle.interface()),
+        library_(library),
+        bundle_(bundle),
+        calls_{library, interface()},
+        io_mode_(choose_io_mode(options.get("io_mode", "auto"), calls_)) {
     const int64_t count = options.has("contexts") ? options.integer("contexts").value_or(0) : 1;
     if (count < 1 || count > kMostContexts) {
       throw Failure("option 'contexts' is a whole number from 1 to 64, not '" + options.get("contexts") + "'");
@@ -50,18 +49,7 @@ class RknnExecutor final : public Executor {
   void run(const void* const* inputs, void* const* outputs) override {
     check_not_forked(generation_);
     const Lease context(*this);
-    for (size_t index = 0; index < context->inputs.size(); ++index) {
-      context->inputs[index].buf = const_cast<void*>(inputs[index]);  // rknn_api only reads it
-    }
-    for (size_t index = 0; index < context->outputs.size(); ++index) context->outputs[index].buf = outputs[index];
-    const auto n_inputs = static_cast<uint32_t>(context->inputs.size());
-    const auto n_outputs = static_cast<uint32_t>(context->outputs.size());
-    check("rknn_inputs_set", library_.inputs_set(context->handle, n_inputs, context->inputs.data()));
-    check("rknn_run", library_.run(context->handle, nullptr));
-    check("rknn_outputs_get", library_.outputs_get(context->handle, n_outputs, context->outputs.data(), nullptr));
-    if (library_.outputs_release != nullptr) {
-      check("rknn_outputs_release", library_.outputs_release(context->handle, n_outputs, context->outputs.data()));
-    }
+    context->flow->run(inputs, outputs);
   }
 
  private:
@@ -96,19 +84,19 @@ class RknnExecutor final : public Executor {
     const Bytes bytes = model();
     if (library_.is_simulator() && !bundle_.path.empty()) {  // it maps the file itself: nothing is copied
       std::string path = bundle_.path;
-      check("rknn_init", library_.init(&context.handle, path.data(), 0, 0, nullptr));
+      calls_.check("rknn_init", library_.init(&context.handle, path.data(), 0, 0, nullptr));
     } else {
       if (bytes.size > std::numeric_limits<uint32_t>::max()) {
         throw Failure("partition " + interface().partition + " is larger than the 4 GiB that rknn_init takes");
       }
       // The bytes stay where they are for as long as this executor lives; the vendor's runtime copies them in any case.
       const uint32_t flags = library_.is_simulator() ? RKNN_FLAG_MODEL_BUFFER_ZERO_COPY : 0;
-      check("rknn_init", library_.init(&context.handle, const_cast<uint8_t*>(bytes.data),
-                                       static_cast<uint32_t>(bytes.size), flags, nullptr));
+      calls_.check("rknn_init", library_.init(&context.handle, const_cast<uint8_t*>(bytes.data),
+                                              static_cast<uint32_t>(bytes.size), flags, nullptr));
     }
     contexts_.push_back(std::move(context));
     set_core_mask(contexts_.back().handle, options.get("core_mask", "auto"));
-    fill_arguments(contexts_.back());
+    contexts_.back().flow = open_flow(io_mode_, contexts_.back().handle, calls_);
   }
 
   void configure(const KeyValues& options, const void* ort_api) const {
@@ -116,7 +104,7 @@ class RknnExecutor final : public Executor {
     KeyValues simulation;
     simulation.set("simulation", options.get("simulation", "fast"));
     simulation.set("simulation_threads", options.get("simulation_threads", "1"));
-    check("rknn_ep_simulator_configure", library_.configure(ort_api, simulation.text().c_str()));
+    calls_.check("rknn_ep_simulator_configure", library_.configure(ort_api, simulation.text().c_str()));
   }
 
   // What rknn_init loads: the simulator takes the whole bundle, a board its own entry.
@@ -148,43 +136,18 @@ class RknnExecutor final : public Executor {
                   interface().target + (valid.empty() ? " has a single core: leave core_mask out" : " takes " + valid));
   }
 
-  void fill_arguments(Context& context) const {
-    for (size_t index = 0; index < interface().inputs.size(); ++index) {
-      const TensorSpec& spec = interface().inputs[index];
-      rknn_input input{};
-      input.index = static_cast<uint32_t>(index);
-      input.size = spec.bytes;
-      input.pass_through = 0;
-      input.type = spec.rknn_type;
-      input.fmt = spec.dims.size() == 4 ? RKNN_TENSOR_NCHW : RKNN_TENSOR_UNDEFINED;
-      context.inputs.push_back(input);
-    }
-    for (size_t index = 0; index < interface().outputs.size(); ++index) {
-      const TensorSpec& spec = interface().outputs[index];
-      rknn_output output{};
-      output.want_float = spec.rknn_type == RKNN_TENSOR_FLOAT32 ? 1 : 0;
-      output.is_prealloc = 1;
-      output.index = static_cast<uint32_t>(index);
-      output.size = spec.bytes;
-      context.outputs.push_back(output);
-    }
-  }
-
-  void check(const char* function, int code) const {
-    if (code == RKNN_SUCC) return;
-    std::string text =
-        "partition " + interface().partition + ": " + rknn_error(function, code) + " in " + library_.name;
-    if (library_.is_simulator()) text += "; its reason is on standard error";
-    throw Failure(text);
-  }
-
   void destroy() noexcept {
     if (forked_since(generation_)) return;  // the device belongs to the parent process
-    for (const Context& context : contexts_) library_.destroy(context.handle);
+    for (Context& context : contexts_) {
+      context.flow.reset();  // its memory belongs to the context
+      library_.destroy(context.handle);
+    }
   }
 
   const RknnLibrary& library_;
   const BundleSource bundle_;
+  const Calls calls_;
+  const IoMode io_mode_;
   const uint64_t generation_ = fork_generation();
   std::vector<Context> contexts_;
   std::mutex mutex_;

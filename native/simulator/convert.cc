@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "simulator/half.h"
+#include "bundle/half.h"
 
 namespace rknn_ep::simulator {
 namespace {

@@ -53,7 +53,7 @@ def test_the_build_is_used_and_is_sanitized(sanitized):
     assert b"__asan_init" in library.read_bytes()
 
 
-@pytest.mark.parametrize("module", ["test_session", "test_serializer", "test_epcontext", "test_failures"])
+@pytest.mark.parametrize("module", ["test_session", "test_serializer", "test_epcontext", "test_failures", "test_io_mode"])
 def test_the_provider_is_clean(sanitized, module):
     command = (
         sys.executable,

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace rknn_ep::simulator {
+namespace rknn_ep {
 
 inline float half_to_float(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
@@ -43,4 +43,4 @@ inline uint16_t float_to_half(float value) {
   return static_cast<uint16_t>(sign | (bits - 0x38000000u + 0xfffu + odd) >> 13);
 }
 
-}  // namespace rknn_ep::simulator
+}  // namespace rknn_ep
