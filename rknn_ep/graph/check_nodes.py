@@ -46,7 +46,7 @@ def _check_text(node: onnx.NodeProto, label: str) -> None:
         raise ModelError(f"{label}: a node has a name that is not text", remedy="The file is damaged; export it again.")
 
 
-def _problem(node: onnx.NodeProto, signature: _Signature) -> str:  # noqa: PLR0911 - one answer a rule
+def _problem(node: onnx.NodeProto, signature: _Signature) -> str:
     least, most = signature.inputs
     if not least <= len(node.input) <= most:
         return f"has {len(node.input)} inputs, its operator takes {_range(least, most)}"

@@ -74,7 +74,8 @@ def quantize(values: Array, scale: Array | np.float32, zero_point: Array | int, 
     with np.errstate(over="ignore"):
         steps = np.rint(np.asarray(values, np.float32) / scale)
     codes = np.clip(steps + np.asarray(zero_point, np.float32), grid.qmin, grid.qmax)
-    return codes.astype(np.int32)
+    result: Array = codes.astype(np.int32)
+    return result
 
 
 def dequantize(codes: Array, scale: Array | np.float32, zero_point: Array | int) -> Array:

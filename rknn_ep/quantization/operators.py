@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -89,11 +90,12 @@ def data_inputs(node: ir.Node) -> list[int]:
     return [0]
 
 
-def constant(value: ir.Value | None) -> np.ndarray | None:  # type: ignore[type-arg]
+def constant(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
     """The array of an initializer, else None."""
     if value is None or value.const_value is None:
         return None
-    return value.const_value.numpy()
+    array: np.ndarray[Any, Any] = value.const_value.numpy()
+    return array
 
 
 def relevant_input(node: ir.Node) -> Range | None:

@@ -63,7 +63,7 @@ def load_picture(
         raise CalibrationError(f"there is no picture {path}") from None
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise CalibrationError(f"{path} is not a picture that can be read: {error}") from error
-    pixels = np.asarray(_fit(picture, width, height, resize), np.float32).reshape(height, width, channels)
+    pixels: Array = np.asarray(_fit(picture, width, height, resize), np.float32).reshape(height, width, channels)
     if color == "bgr":
         pixels = pixels[..., ::-1]
     pixels = (pixels - offset) / factor

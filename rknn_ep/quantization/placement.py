@@ -142,7 +142,7 @@ def _integer_nodes(nodes: Sequence[ir.Node], stay_float: frozenset[str]) -> set[
     movers = [node for node in movers if _is_float(node.outputs[0]) and _has_data(node)]
     for node in movers:  # downwards: what an integer node makes stays integer
         sources = [value for value in node.inputs if value is not None and value.producer() is not None]
-        if sources and all(_key(value.producer()) in integer for value in sources if _is_float(value)):  # type: ignore[arg-type]
+        if sources and all(_key(value.producer()) in integer for value in sources if _is_float(value)):
             integer.add(_key(node))
     for node in reversed(movers):  # upwards: what only integer nodes read may be moved as integers
         readers = [reader for output in node.outputs for reader, _ in output.uses()]

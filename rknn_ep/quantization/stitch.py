@@ -11,8 +11,13 @@ import onnx_ir as ir
 class PartitionLike(Protocol):
     """What is needed of a partition here."""
 
-    name: str
-    nodes: tuple[int, ...]
+    @property
+    def name(self) -> str:
+        """Prefix of what its own values are called in the whole."""
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """Positions of its nodes in the whole graph."""
 
 
 def replace_partitions(model: ir.Model, parts: Sequence[tuple[PartitionLike, ir.Model]]) -> ir.Model:

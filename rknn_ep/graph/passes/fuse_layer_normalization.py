@@ -67,7 +67,7 @@ class FuseLayerNormalization(GraphPass):
         graph.remove(form.inner, safe=True)
 
 
-def _match(root: ir.Node) -> _Form | None:  # noqa: PLR0911 - one answer a part of the form
+def _match(root: ir.Node) -> _Form | None:
     spread = _spread(root)
     if spread is None:
         return None
