@@ -5,7 +5,8 @@ python -m benchmarks overhead partitioning   the named ones
 python -m benchmarks --quick              fewer repetitions: to see that they work
 python -m benchmarks --list
 
-Every figure is a median, taken in turns with its peer in the same run. Results: benchmarks/results/<time>.json and .md.
+Every figure is a median, taken in turns with its peer in the same run; CPU time where one thread works, so that other work on
+the machine does not count, and elapsed time where several do. Results: benchmarks/results/<time>.json and .md.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def measure(case: models.Case, folder: Path, rounds: int) -> Iterator[Row]:
     taken = interleaved(
         {
             "warm": lambda: sessions.npu(case.path, **options),
-            "qdq": lambda: sessions.cpu(quantized),
+            "qdq": lambda: sessions.cpu(quantized, unsaturated=True),
             "original": lambda: sessions.cpu(case.path),
         },
         rounds=rounds,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -49,7 +50,9 @@ def compare(case: models.Case, folder: Path, threads: int, rounds: int) -> Itera
     }
     feeds = sessions.random_input(candidates["fp32"], case.shape)
     taken = interleaved(
-        {name: lambda session=session: session.run(None, feeds) for name, session in candidates.items()}, rounds=rounds
+        {name: lambda session=session: session.run(None, feeds) for name, session in candidates.items()},
+        rounds=rounds,
+        clock=process_time if threads == 1 else perf_counter,
     )
     milliseconds = {name: 1000 * seconds for name, seconds in taken.items()}
     head = f"{case.name}, {threads} thread{'s' if threads > 1 else ''}"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Mapping
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 
 def interleaved(
-    candidates: Mapping[str, Callable[[], object]], *, rounds: int, calls: int = 1, warm_up: int = 2
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    calls: int = 1,
+    warm_up: int = 2,
+    clock: Callable[[], float] = process_time,
 ) -> dict[str, float]:
     """Median seconds of one call of each candidate.
 
@@ -18,6 +23,8 @@ def interleaved(
         rounds: how many times each has its turn.
         calls: calls in one turn; their mean is one sample. Above 1 for what takes microseconds.
         warm_up: calls before anything is measured.
+        clock: CPU time of the process unless said otherwise, which is the elapsed time of work in one thread on a machine that
+            does nothing else; `perf_counter` for what several threads do together.
     """
     for function in candidates.values():
         for _ in range(warm_up):
@@ -30,10 +37,10 @@ def interleaved(
             order = list(candidates) if turn % 2 == 0 else list(candidates)[::-1]
             for name in order:
                 function = candidates[name]
-                started = perf_counter()
+                started = clock()
                 for _ in range(calls):
                     function()
-                samples[name].append((perf_counter() - started) / calls)
+                samples[name].append((clock() - started) / calls)
             gc.collect(0)
     finally:
         if enabled:
