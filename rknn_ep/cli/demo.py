@@ -120,12 +120,16 @@ def _print(result: DemoResult, found: Mapping[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from rknn_ep.demo.comparison import characters
+
     console = stdout()
     words = Table(title="Words", title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for column in ("", "ONNX Runtime CPU, float", f"simulated {found['target']}", ""):
         words.add_column(column)
     for index, (cpu, npu) in enumerate(_pairs(result.cpu_words, result.npu_words), 1):
-        mark = "[green]same[/]" if cpu and npu and cpu.text == npu.text else "[red]differs[/]"
+        mark = "[red]differs[/]"
+        if cpu and npu and characters(cpu.text) == characters(npu.text):
+            mark = "[green]same[/]" if cpu.text == npu.text else "[green]same but for a space[/]"
         words.add_row(str(index), *(escape(word.text) if word else "[dim]-[/]" for word in (cpu, npu)), mark)
     console.print(words)
 
@@ -158,7 +162,7 @@ def _print(result: DemoResult, found: Mapping[str, Any]) -> None:
             if entry["source"]:
                 console.print(f"    [dim]{escape(entry['source'])}[/]", soft_wrap=True)
 
-    same = f"[green]The NPU reads the same {len(result.cpu_words)} words as the CPU.[/]"
+    same = "[green]The NPU reads what the CPU reads.[/]"
     console.print("\n" + (same if result.same else "[red]The NPU does not read what the CPU reads.[/]"))
     console.print(f"Annotated picture: {found['picture']}   ({found['seconds']:.0f} s in all)")
     console.print("[dim]Times are those of this PC with one thread, not of a board.[/]")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from rknn_ep.demo.comparison import characters
+
 if TYPE_CHECKING:
     from rknn_ep.demo.ocr import Pixels, Word
 
@@ -19,7 +21,7 @@ def annotate(image: Pixels, npu_words: Sequence[Word], cpu_words: Sequence[Word]
     photo = Image.fromarray(image)
     scale = _WIDTH / photo.width
     photo = photo.resize((_WIDTH, round(photo.height * scale)), Image.Resampling.BICUBIC)
-    expected = {word.text for word in cpu_words}
+    expected = {characters(word.text) for word in cpu_words}
     font = ImageFont.load_default(20)
     height = max(photo.height, 30 * len(npu_words) + 60)
     picture = Image.new("RGB", (_WIDTH + 460, height), (255, 255, 255))
@@ -27,7 +29,7 @@ def annotate(image: Pixels, npu_words: Sequence[Word], cpu_words: Sequence[Word]
     canvas = ImageDraw.Draw(picture)
     canvas.text((_WIDTH + 20, 14), "read on the simulated NPU", fill=(90, 90, 90), font=font)
     for index, word in enumerate(npu_words):
-        colour = SAME if word.text in expected else DIFFERENT
+        colour = SAME if characters(word.text) in expected else DIFFERENT
         corners = [(float(x) * scale, float(y) * scale) for x, y in word.box.corners()]
         canvas.line([*corners, corners[0]], fill=(255, 255, 255), width=9, joint="curve")
         canvas.line([*corners, corners[0]], fill=colour, width=5, joint="curve")
