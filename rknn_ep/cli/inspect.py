@@ -166,6 +166,10 @@ def _print(found: dict[str, Any]) -> None:
         elif isinstance(value, (list, tuple)) and value and isinstance(value[0], dict):
             console.print(f"{margin}[bold]{escape(key)}[/]")
             columns = [name for name in value[0] if not isinstance(value[0][name], dict)]
+            if len(columns) > MOST_COLUMNS:
+                for item in value:
+                    show(str(item.get("name", "")), {name: part for name, part in item.items() if name != "name"}, depth + 1)
+                return
             table = Table(*columns, box=None, header_style="dim", padding=(0, 2, 0, len(margin) + 2))
             for item in value:
                 table.add_row(*(escape(_text(name, item.get(name))) for name in columns))
