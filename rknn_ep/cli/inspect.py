@@ -14,6 +14,8 @@ from rknn_ep.errors import ArtifactError
 
 ZIP_MAGIC = b"PK\x03\x04"
 RKNN_MAGICS = (b"RKNN", b"RKNX")
+MOST_COLUMNS = 8
+"""What is wider is shown entry by entry, not as a table."""
 
 
 def inspect(

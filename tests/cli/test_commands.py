@@ -74,6 +74,7 @@ def test_a_compiled_model_runs_and_agrees_with_its_original(rknn_ep: Run, model:
     assert (result.code, json.loads(result.stdout)["embed_mode"]) == (0, mode)
     kinds = json.loads(rknn_ep("inspect", compiled, "--json").stdout)
     assert (kinds["kind"], kinds["nodes"][0]["ours"], kinds["nodes"][0]["problem"]) == ("epcontext", True, "")
+    assert "partition_name rknn_0" in rknn_ep("inspect", compiled).stdout
     output = tmp_path / "out.npz"
     result = rknn_ep("run", compiled, sample, "--reference", model, "-o", output, "--min-cosine", "0.9999", "--json")
     assert result.code == 0, result.stderr
