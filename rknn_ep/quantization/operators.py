@@ -109,8 +109,7 @@ def relevant_input(node: ir.Node) -> Range | None:
     if node.op_type == "HardSwish":
         return Range(-3.0, infinity)
     if node.op_type == "HardSigmoid":
-        alpha, beta = float_attribute(node, "alpha", 0.2), float_attribute(node, "beta", 0.5)
-        return Range(-beta / alpha, (1.0 - beta) / alpha).with_zero() if alpha > 0 else None
+        return hard_sigmoid_input(node)
     if node.op_type == "Sigmoid":
         return Range(-6.5, 6.5)  # sigmoid(-6.3) is half of 1/255
     if node.op_type == "Tanh":
@@ -119,6 +118,12 @@ def relevant_input(node: ir.Node) -> Range | None:
         low, high = clip_limits(node)
         return Range(low, high).with_zero()
     return None
+
+
+def hard_sigmoid_input(node: ir.Node) -> Range | None:
+    """Where a HardSigmoid is not constant."""
+    alpha, beta = float_attribute(node, "alpha", 0.2), float_attribute(node, "beta", 0.5)
+    return Range(-beta / alpha, (1.0 - beta) / alpha).with_zero() if alpha > 0 else None
 
 
 def clip_limits(node: ir.Node) -> tuple[float, float]:

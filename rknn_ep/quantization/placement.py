@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from rknn_ep.quantization.affine import Range
-from rknn_ep.quantization.operators import CLAMPS, WEIGHTED, Role, constant, data_inputs, relevant_input, role
+from rknn_ep.quantization.operators import CLAMPS, WEIGHTED, Role, constant, data_inputs, hard_sigmoid_input, relevant_input, role
 
 CLAMPABLE = WEIGHTED | {"Add", "Sub", "Mul", "Sum"}
 """Operators that compute a following Relu or Clip for nothing."""
@@ -41,9 +41,13 @@ class Placement:
     bounds: dict[str, Range] = field(default_factory=dict)
     """What part of a tensor's range its only reader tells apart."""
 
+    fixed: dict[str, Range] = field(default_factory=dict)
+    """Tensors whose range is known: what a sigmoid makes, and the slope of a HardSigmoid. Those of squeeze-and-excite
+    blocks hold so few values that a few samples do not show their range."""
+
     def observed(self) -> tuple[str, ...]:
-        """Tensors whose range must be calibrated: every scaled one that does not follow another."""
-        return tuple(name for name in self.scaled if name not in self.follows)
+        """Tensors whose range must be calibrated: every scaled one that neither follows another nor is fixed."""
+        return tuple(name for name in self.scaled if name not in self.follows and name not in self.fixed)
 
 
 def place(model: ir.Model, groups: Sequence[Sequence[str]] = ()) -> Placement:
@@ -72,7 +76,9 @@ def place(model: ir.Model, groups: Sequence[Sequence[str]] = ()) -> Placement:
         for output in node.outputs:
             if output.name in scaled:
                 (follows if certain else may_follow)[output.name] = found
-    return Placement(frozenset(integer), tuple(scaled), follows, may_follow, tuple(joins), dict(_bounds(scaled.values())))
+    return Placement(
+        frozenset(integer), tuple(scaled), follows, may_follow, tuple(joins), dict(_bounds(scaled.values())), _fixed(scaled)
+    )
 
 
 def _link(node: ir.Node) -> tuple[Link | None, bool]:
@@ -214,6 +220,20 @@ def _makes_floats(node: ir.Node) -> bool:
             for maker in makers
         ) and any(constant(value) is not None for value in node.inputs)
     return node.op_type in ("MatMul", "Gemm")
+
+
+def _fixed(scaled: dict[str, ir.Value]) -> dict[str, Range]:
+    fixed = {}
+    for name, value in scaled.items():
+        producer = value.producer()
+        readers = [reader for reader, _ in value.uses()]
+        if producer is not None and producer.op_type in ("Sigmoid", "HardSigmoid"):
+            fixed[name] = Range(0.0, 1.0)
+        elif producer is not None and producer.op_type in WEIGHTED and len(readers) == 1 and not value.is_graph_output():
+            limits = hard_sigmoid_input(readers[0]) if readers[0].op_type == "HardSigmoid" else None
+            if limits is not None:
+                fixed[name] = limits
+    return fixed
 
 
 def _bounds(scaled: object) -> list[tuple[str, Range]]:

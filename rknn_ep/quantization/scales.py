@@ -52,7 +52,7 @@ class _Family:
 
     def __init__(self, model: ir.Model, placement: Placement, ranges: Mapping[str, Range], grid: QuantizationType) -> None:
         self._model, self._placement, self._grid = model, placement, grid
-        self._limits = {name: _range_for(name, placement, ranges) for name in placement.observed()}
+        self._limits = {name: _range_for(name, placement, ranges) for name in placement.observed()} | placement.fixed
         self._parent = dict(placement.follows)
         self._offsets: dict[str, float] = {}
         """Root -> the offset, in its own units, that must be a whole number of steps."""
