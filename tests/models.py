@@ -20,7 +20,7 @@ from rknn_ep.artifact.cache import default_directory
 from rknn_ep.assets import WHEELS_VARIABLE, Asset, fetch
 from rknn_ep.demo import calibration
 from rknn_ep.demo.assets import PPOCR_CLS, PPOCR_DET, PPOCR_REC
-from rknn_ep.demo.photo import PHOTO, load, upright
+from rknn_ep.demo.photo import PHOTO, load
 from rknn_ep.errors import ArtifactError, NotInstalledError
 from tests import exported
 
@@ -117,8 +117,8 @@ def text_pictures(count: int, seed: int = 1) -> list[np.ndarray[Any, Any]]:
 
 
 def photo() -> np.ndarray[Any, Any]:
-    """The demo's photograph of a book in a bin, RGB [180,230,3] uint8."""
-    return upright(load(_fetched(PHOTO)))
+    """The demo's photograph of a mug, RGB [598,800,3] uint8."""
+    return load(_fetched(PHOTO))
 
 
 def _fetched(asset: Asset) -> Path:

