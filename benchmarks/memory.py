@@ -1,7 +1,8 @@
 """Peak memory of loading a compiled model whose partitions lie beside it (embed mode 0), against the size of that payload.
 
 Each load is a process of its own; what is counted is how far its peak (VmHWM) rises above what the process took once a trivial
-model was loaded the same way. At most 1.5 times the payload is the goal.
+model was loaded the same way. At most 1.5 times the payload is the goal. ONNX Runtime keeps the weights of a float Conv a second
+time, in the layout of its kernels: its own row shows the same.
 """
 
 from __future__ import annotations
@@ -41,20 +42,22 @@ def run(quick: bool = False) -> Iterator[Row]:
         options = {"target": "rk3588", "precision": "fp16", "min_partition_macs": 0, "cache_dir": folder / "cache"}
         onnx.save(models.trivial(), folder / "float.onnx")
         rknn_ep.compile(folder / "float.onnx", trivial, **options)
-        onnx.save(models.heavy(64 if quick else 256), original)
-        for mode in (0, 1):
-            rknn_ep.compile(original, compiled, embed_mode=mode, **options)
-            files = list(folder.glob("heavy_ctx*")) if mode == 0 else [compiled]
-            payload = sum(path.stat().st_size for path in files) / 1e6
-            peak = load(compiled, rknn_ep.get_ep_name(), trivial)
-            case = f"embed mode {mode}"
-            goal = "at most 1.5" if mode == 0 else ""
-            yield Row("memory", case, "peak while loading", peak, "MB", "the payload", payload, goal)
-            for path in files:
-                path.unlink()
-        size = original.stat().st_size / 1e6
-        peak = load(original, "CPUExecutionProvider", folder / "float.onnx")
-        yield Row("memory", "the float model", "peak while loading", peak, "MB", "its file", size)
+        for op_type in ("MatMul", "Conv"):
+            onnx.save(models.heavy(64 if quick else 256, op_type), original)
+            for mode in (0, 1):
+                rknn_ep.compile(original, compiled, embed_mode=mode, **options)
+                files = list(folder.glob("heavy_ctx*"))
+                payload = sum(path.stat().st_size for path in files) / 1e6
+                peak = load(compiled, rknn_ep.get_ep_name(), trivial)
+                goal = "at most 1.5" if mode == 0 else ""
+                yield Row(
+                    "memory", f"{op_type}, embed mode {mode}", "peak while loading", peak, "MB", "the payload", payload, goal
+                )
+                for path in files:
+                    path.unlink()
+            size = original.stat().st_size / 1e6
+            peak = load(original, "CPUExecutionProvider", folder / "float.onnx")
+            yield Row("memory", f"{op_type}, ORT CPU, the float model", "peak while loading", peak, "MB", "its file", size)
 
 
 def load(model: Path, provider: str, trivial: Path) -> float:

@@ -177,11 +177,17 @@ def trivial() -> onnx.ModelProto:
     return build.model({build.node("Relu", "x"): (1, 16)})
 
 
-def heavy(megabytes: int) -> onnx.ModelProto:
-    """A chain of 1x1 convolutions whose float weights take `megabytes`."""
+def heavy(megabytes: int, op_type: str = "MatMul") -> onnx.ModelProto:
+    """A chain of MatMul, or of 1x1 Conv, whose float weights take `megabytes`."""
     width = 2048
-    build = Builder((1, width, 1, 1))
+    shape = (1, width) if op_type == "MatMul" else (1, width, 1, 1)
+    build = Builder(shape)
     x = "x"
     for _ in range(max(1, megabytes * 2**20 // (4 * width * width))):
-        x = build.node("Relu", build.conv(x, width, width, 1))
-    return build.model({x: (1, width, 1, 1)})
+        if op_type == "Conv":
+            y = build.conv(x, width, width, 1)
+        else:
+            weight = build.random.normal(0, (2 / width) ** 0.5, (width, width)).astype(np.float32)
+            y = build.node("MatMul", x, build.constant(weight))
+        x = build.node("Relu", y)
+    return build.model({x: shape})
