@@ -151,10 +151,9 @@ def _print(result: DemoResult, found: Mapping[str, Any]) -> None:
         )
     console.print(table)
 
-    console.print("\n[bold]What stayed on the CPU, and why[/]")
+    nothing = "" if any(item["on_the_cpu"] for item in found["networks"]) else ": nothing"
+    console.print(f"\n[bold]What stayed on the CPU, and why[/]{nothing}")
     for item in found["networks"]:
-        if not item["on_the_cpu"]:
-            console.print(f"  {item['task']}: nothing")
         for entry in item["on_the_cpu"]:
             operators = ", ".join(f"{count} {name}" for name, count in entry["operators"].items())
             why = "; ".join(filter(None, (entry["detail"] or entry["reason"], entry["limit"])))
