@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from rknn_ep.errors import CalibrationError, NotInstalledError, OptionError, nearest
@@ -15,12 +17,12 @@ from rknn_ep.partitioning.extract import extract
 from rknn_ep.partitioning.partitioner import Plan
 from rknn_ep.plugins import PluginManager
 from rknn_ep.quantization.affine import Range
-from rknn_ep.quantization.calibrate import calibrate
+from rknn_ep.quantization.calibrate import SampleSource, calibrate
 from rknn_ep.quantization.correction import ChannelMeans, correctable
 from rknn_ep.quantization.existing import holds_quantized_nodes, to_qdq
-from rknn_ep.quantization.qdq import quantize, scheme_for, tensors_to_observe
+from rknn_ep.quantization.qdq import QuantizedModel, Scheme, quantize, scheme_for, tensors_to_observe
 from rknn_ep.quantization.samples import open_samples
-from rknn_ep.records import FloatExecutor
+from rknn_ep.records import Calibrator, FloatExecutor
 
 
 def quantize_plan(
@@ -39,19 +41,10 @@ def quantize_plan(
         return [to_qdq(extract(plan.view, part)) for part in plan.partitions], {"scales": "the model's own"}
     if options.calibration is None:
         raise CalibrationError(f"precision {plan.precision} needs calibration data", remedy="Set the option calibration.")
-    scheme = scheme_for(plan.precision, options.per_channel)
-    parts = [extract(plan.view, part) for part in plan.partitions]
-    wanted = [tensors_to_observe(model, part.groups) for model, part in zip(parts, plan.partitions, strict=True)]
-    names = list(dict.fromkeys(name for found, _ in wanted for name in found))
-    bounds: dict[str, Range] = {}
-    for _, found in wanted:
-        bounds |= found
-    calibrator = manager.calibrators().get(options.calibration_method)
+    method = options.calibration_method
+    calibrator = manager.calibrators().get(method)
     if calibrator is None:
-        raise OptionError(
-            f"unknown calibration method '{options.calibration_method}': "
-            f"{nearest(options.calibration_method, manager.calibrators())}"
-        )
+        raise OptionError(f"unknown calibration method '{method}': {nearest(method, manager.calibrators())}")
     samples = open_samples(
         options.calibration,
         [tensor_facts(value) for value in plan.view.model.graph.inputs],
@@ -60,32 +53,79 @@ def quantize_plan(
         color=options.color,
         resize=options.resize,
     )
-    means = ChannelMeans(name for model in parts for name in correctable(model))
-    ranges = calibrate(
-        plan.view.model,
-        names,
+    scheme = scheme_for(plan.precision, options.per_channel)
+    seen = calibrate_plan(
+        plan,
         samples,
         calibrator,
-        scheme.activations,
+        scheme,
         float_executor=_float_executor(manager),
         options=options.plugin,
-        bounds=bounds,
-        means=means,
-        threads=len(os.sched_getaffinity(0)),
         progress=lambda done, total: progress(f"calibrating: sample {done} of {total}", done / total),
     )
     progress("quantising", 0.0)
-    made = [
-        quantize(model, ranges, groups=part.groups, scheme=scheme, means=means.means())
-        for model, part in zip(parts, plan.partitions, strict=True)
-    ]
+    made = quantize_parts(plan, seen, scheme)
     notes = {
-        "method": calibrator.name,
+        "method": method,
         "samples": len(samples),
         "advice": list(samples.advice),
         "partitions": {part.name: dict(result.notes) for part, result in zip(plan.partitions, made, strict=True)},
     }
     return [result.model for result in made], notes
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the samples showed."""
+
+    ranges: Mapping[str, Range]
+    means: Mapping[str, np.ndarray[Any, Any]]
+    """Channel means of what feeds convolutions and Gemms."""
+
+
+def calibrate_plan(
+    plan: Plan,
+    samples: SampleSource,
+    calibrator: Calibrator,
+    scheme: Scheme,
+    *,
+    float_executor: FloatExecutor,
+    options: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Run the samples through the whole model, and look at what the partitions need."""
+    names: dict[str, None] = {}
+    bounds: dict[str, Range] = {}
+    averaged: set[str] = set()
+    for part in plan.partitions:
+        model = extract(plan.view, part)
+        wanted, limits = tensors_to_observe(model, part.groups)
+        names |= dict.fromkeys(wanted)
+        bounds |= limits
+        averaged |= correctable(model)
+    means = ChannelMeans(averaged)
+    ranges = calibrate(
+        plan.view.model,
+        list(names),
+        samples,
+        calibrator,
+        scheme.activations,
+        float_executor=float_executor,
+        options=options,
+        bounds=bounds,
+        means=means,
+        threads=len(os.sched_getaffinity(0)),
+        progress=progress,
+    )
+    return Calibration(ranges, means.means())
+
+
+def quantize_parts(plan: Plan, seen: Calibration, scheme: Scheme) -> list[QuantizedModel]:
+    """The plan's partitions, quantised."""
+    return [
+        quantize(extract(plan.view, part), seen.ranges, groups=part.groups, scheme=scheme, means=seen.means)
+        for part in plan.partitions
+    ]
 
 
 def _float_executor(manager: PluginManager) -> FloatExecutor:
