@@ -20,7 +20,7 @@ COMMANDS = [command.name for command in all_commands()]
 
 def test_without_arguments_help_is_shown(rknn_ep: Run) -> None:
     result = rknn_ep()
-    assert result.code == 2
+    assert result.code in (0, 2), "0 in older typer"
     assert all(name in result.stdout for name in COMMANDS)
 
 
