@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.machine import describe_machine
 from benchmarks.results import Row, markdown, write
 
-BENCHMARKS = ("overhead", "simulation", "session_creation", "partitioning", "memory", "calibration", "accuracy")
+BENCHMARKS = ("startup", "overhead", "simulation", "session_creation", "partitioning", "memory", "calibration", "accuracy")
 RESULTS = Path(__file__).parent / "results"
 
 
