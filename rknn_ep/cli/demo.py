@@ -58,7 +58,8 @@ def demo(
         show("fetching the models and the photo", 0.0)
         models = dict(zip(("det", "cls", "rec"), fetch_all([PPOCR_DET, PPOCR_CLS, PPOCR_REC]), strict=True))
         image = pictures.load(photo) if photo is not None else pictures.photo()
-        result = compare(image, models, options, npu=npu_session, cpu=partial(cpu_session, threads=1), progress=show)
+        npu, cpu = partial(npu_session, quiet=True), partial(cpu_session, threads=1)
+        result = compare(image, models, options, npu=npu, cpu=cpu, progress=show)
         annotate(image, result.npu_words, result.cpu_words).save(path)
     found = _describe(result, target) | {"picture": path, "seconds": round(perf_counter() - started, 1)}
     if json:

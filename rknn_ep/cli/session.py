@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
-def npu_session(model: Path, options: Mapping[str, str]) -> onnxruntime.InferenceSession:
+def npu_session(model: Path, options: Mapping[str, str], *, quiet: bool = False) -> onnxruntime.InferenceSession:
     """A session with the provider in front of the CPU; `options` are provider options as text.
+
+    With `quiet` ONNX Runtime logs errors alone: for callers that show progress of their own.
 
     Raises:
         ExecutionError: ONNX Runtime refused the model, or the provider did; the message is theirs.
@@ -27,6 +29,8 @@ def npu_session(model: Path, options: Mapping[str, str]) -> onnxruntime.Inferenc
     name = rknn_ep.get_ep_name()
     settings = ort.SessionOptions()
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if quiet:
+        ort.set_default_logger_severity(3)  # the logger that providers are handed is the process's, not the session's
     with _our_errors(model):
         if name in ort.get_available_providers():
             return ort.InferenceSession(model, settings, providers=[(name, dict(options)), "CPUExecutionProvider"])
