@@ -78,13 +78,7 @@ def scene_text() -> tuple[list[Image.Image], list[Image.Image]]:
     folder = OPENCV_DOC / "text"
     if not folder.is_dir():
         raise SystemExit("the text models need photographs with text: apt-get install opencv-doc")
-    page = _open(_package_folder("skimage", "data") / "page.png")
-    width = page.width // 2
-    halves = page.crop((0, 0, width, page.height)), page.crop((width, 0, page.width, page.height))
-    return (
-        [*(_open(folder / name) for name in TEXT_FOR_CALIBRATION), halves[0]],
-        [*(_open(folder / name) for name in TEXT_FOR_TEST), halves[1]],
-    )
+    return [_open(folder / name) for name in TEXT_FOR_CALIBRATION], [_open(folder / name) for name in TEXT_FOR_TEST]
 
 
 def crops(pictures: Sequence[Image.Image], count: int, seed: int, least: float = 0.5) -> list[Image.Image]:
@@ -147,7 +141,7 @@ def text_lines(pictures: Sequence[Image.Image], detect: Callable[[Array], Array]
 
 
 def sentences(archive: Path, count: int, length: int = 128) -> list[dict[str, Array]]:
-    """Inputs for all-MiniLM-L6-v2: paragraphs of Python's own licence and documentation strings, cut into word pieces.
+    """Inputs for all-MiniLM-L6-v2: documentation strings of Python's standard library, cut into word pieces.
 
     Args:
         archive: the model's zip, which holds its vocabulary.
@@ -173,7 +167,8 @@ def sentences(archive: Path, count: int, length: int = 128) -> list[dict[str, Ar
     for name in modules:
         module = importlib.import_module(name)
         for item in [module, *vars(module).values()]:
-            text = " ".join((getattr(item, "__doc__", None) or "").split())
+            written = getattr(item, "__doc__", None)
+            text = " ".join(written.split()) if isinstance(written, str) else ""
             if len(text) > 80 and text not in texts:
                 texts.append(text)
     chosen = [texts[index * len(texts) // count] for index in range(count)]
