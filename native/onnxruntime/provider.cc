@@ -181,24 +181,11 @@ std::unique_ptr<PartitionKernel> Provider::make_context_kernel(const ort::OrtGra
   const std::vector<const ort::OrtNode*> nodes = reader_.nodes(graph);
   const ContextPartition partition = read_context(reader_, graph, *nodes.front(), settings_);
   std::shared_ptr<Executor> executor =
-      open_rknn_executor(partition.bundle, context_library(), settings_.options, &api_);
+      open_rknn_executor(partition.bundle, device_library(settings_.options), settings_.options, &api_);
   Interface interface = executor->interface();
   auto kernel = std::make_unique<PartitionKernel>(reader_, std::move(interface), std::move(executor), nullptr);
   kernel->bind_by_position(fused_node, *nodes.front());
   return kernel;
-}
-
-std::string Provider::context_library() const {
-  const std::string device = settings_.options.get("device", "auto");
-  const bool board = device == "board" || (device == "auto" && on_rockchip_soc());
-  if (!board && device != "auto" && device != "simulator") {
-    throw Failure("option device=" + device + ": compiled models run on 'board' and 'simulator' here");
-  }
-  if (board) return "librknnrt.so";
-  const std::string simulator = simulator_path();
-  if (simulator.empty())
-    throw Failure("the simulator (simulator/librknnrt.so) is missing beside librknn_ep.so: reinstall rknn-ep");
-  return simulator;
 }
 
 }  // namespace rknn_ep

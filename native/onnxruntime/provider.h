@@ -51,7 +51,6 @@ class Provider final : public ort::OrtEp {
   void check_plan(const Plan& plan, size_t node_count) const;
   std::shared_ptr<Executor> open(const PlannedPartition& partition, const Interface& interface) const;
   Interface interface_of(const PlannedPartition& partition) const;
-  std::string context_library() const;
 
   std::unique_ptr<PartitionKernel> make_kernel(const ort::OrtGraph& graph, const ort::OrtNode& fused_node,
                                                ort::OrtNode** context_node);

@@ -2,6 +2,7 @@
 
 #include "runtime/executor.h"
 #include "runtime/failure.h"
+#include "runtime/library.h"
 #include "runtime/rknn_ep.h"
 
 namespace {
@@ -46,6 +47,20 @@ int rknn_ep_executor_open(const char* bundle_path, const char* library_path, con
     *executor =
         rknn_ep::open_rknn_executor(rknn_ep::BundleSource::open_file(bundle_path), library_path, options, nullptr)
             .release();
+  });
+}
+
+int rknn_ep_executor_open_memory(const void* bundle, uint64_t size, const char* library_path, const char* options_text,
+                                 void** executor) {
+  return rknn_ep::guarded([&] {
+    if (bundle == nullptr || executor == nullptr) {
+      throw Failure("rknn_ep_executor_open_memory: a required argument is null");
+    }
+    *executor = nullptr;
+    const rknn_ep::KeyValues options(options_text == nullptr ? "" : options_text);
+    const std::string library = library_path == nullptr ? rknn_ep::device_library(options) : library_path;
+    const auto source = rknn_ep::BundleSource::open_memory(bundle, size, nullptr, "the bundle in memory");
+    *executor = rknn_ep::open_rknn_executor(source, library, options, nullptr).release();
   });
 }
 

@@ -77,6 +77,20 @@ std::string simulator_path() {
   return access(path.c_str(), R_OK) == 0 ? path : std::string();
 }
 
+std::string device_library(const KeyValues& options) {
+  const std::string device = options.get("device", "auto");
+  const bool board = device == "board" || (device == "auto" && on_rockchip_soc());
+  if (!board && device != "auto" && device != "simulator") {
+    throw Failure("option device=" + device + ": compiled models run on 'board' and 'simulator' here");
+  }
+  if (board) return "librknnrt.so";
+  const std::string simulator = simulator_path();
+  if (simulator.empty()) {
+    throw Failure("the simulator (simulator/librknnrt.so) is missing beside the libraries of rknn-ep: reinstall rknn-ep");
+  }
+  return simulator;
+}
+
 bool on_rockchip_soc() {
   std::ifstream file("/proc/device-tree/compatible", std::ios::binary);
   const std::string compatible((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "abi/rknn_api.h"
+#include "bundle/key_values.h"
 
 namespace rknn_ep {
 
@@ -34,6 +35,9 @@ struct RknnLibrary {
 
 // The simulator that is installed beside this library; empty where there is none.
 std::string simulator_path();
+
+// The library that the option `device` (auto, board, simulator) means on this machine. Throws Failure.
+std::string device_library(const KeyValues& options);
 
 // Whether this machine is a board with a Rockchip SoC (from the device tree).
 bool on_rockchip_soc();

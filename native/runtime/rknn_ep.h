@@ -24,6 +24,12 @@ RKNN_EP_EXPORT const char* rknn_ep_version(void);
 RKNN_EP_EXPORT int rknn_ep_executor_open(const char* bundle_path, const char* library_path, const char* options_text,
                                          void** executor);
 
+// The same for a bundle in memory, which must stay where it is until the executor is closed. Where `library_path` is null,
+// the option `device` chooses: board, simulator, or auto (the board on a Rockchip SoC, else the simulator that is
+// installed beside this library).
+RKNN_EP_EXPORT int rknn_ep_executor_open_memory(const void* bundle, uint64_t size, const char* library_path,
+                                                const char* options_text, void** executor);
+
 // Runs it once: addresses and sizes in bytes of every input and output, in the bundle's order. Thread-safe.
 RKNN_EP_EXPORT int rknn_ep_executor_run(void* executor, const void* const* inputs, const uint64_t* input_sizes,
                                         uint64_t n_inputs, void* const* outputs, const uint64_t* output_sizes,
