@@ -1,0 +1,297 @@
+"""The workers of this process: one server for each toolkit, a limited number of jobs at once, safe in threads and forks."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rknn_ep.errors import OptionError
+from rknn_ep_toolkit2.environment import Toolkit, current
+from rknn_ep_toolkit2.errors import ToolkitError
+from rknn_ep_toolkit2.worker import outcome
+from rknn_ep_toolkit2.worker.child import Child, Progress
+from rknn_ep_toolkit2.worker.folders import JobFolder
+from rknn_ep_toolkit2.worker.server import Server, ServerLostError
+from rknn_ep_toolkit2.worker.words import cleaned
+
+JOBS_VARIABLE = "RKNN_EP_TOOLKIT_JOBS"
+DEFAULT_SECONDS = 600.0
+_ACCEPT_SECONDS = 60.0
+_ATTEMPTS = 3
+_TICK = 0.1
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job gave."""
+
+    values: dict[str, Any]
+    """What its `run` returned."""
+    files: dict[str, bytes]
+    """The files asked for in `collect`, those that exist."""
+    log: str
+    """All that the toolkit wrote, without colours."""
+    seconds: float = 0.0
+    """From the fork to the answer."""
+    peak_memory: int = field(default=0)
+    """Bytes that its process held at most."""
+
+
+class RemoteSession:
+    """A process of the toolkit that keeps its state between calls. Calls from several threads wait for each other."""
+
+    def __init__(self, child: Child, memory_limit: int | None) -> None:
+        self._child = child
+        self._lock = threading.Lock()
+        self._closed = False
+        self.memory_limit = memory_limit
+
+    @property
+    def folder(self) -> Path:
+        """Its working folder, in memory where the machine allows it: for tensors in both directions."""
+        return self._child.folder.work
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._child.pid
+
+    def call(
+        self, method: str, *, timeout: float = DEFAULT_SECONDS, cancel: threading.Event | None = None, **arguments: Any
+    ) -> dict[str, Any]:
+        """Call a method by name; arguments and result are what JSON can carry.
+
+        Raises:
+            ToolkitError: the method failed, or the process is gone. After anything but an answer of the toolkit
+                (exception, -1, None) the session is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise ToolkitError(f"{self._child.what}: the session is closed", kind="killed", remedy="Open a new one.")
+            self._child.send({"call": method, "arguments": arguments})
+            return self.answer(timeout, cancel)
+
+    def answer(self, timeout: float, cancel: threading.Event | None = None, progress: Progress | None = None) -> dict[str, Any]:
+        """Wait for what was asked; close the session when there is nobody any more to ask."""
+        try:
+            return self._child.answer(timeout, cancel, progress)
+        except ToolkitError as error:
+            if error.kind not in ("exception", "returned", "none", "disk"):
+                self.close()
+            raise
+        except BaseException:  # interrupted half way: the answer would be taken for the next call's
+            self.close()
+            raise
+
+    def log(self) -> str:
+        """All that it wrote so far, without colours."""
+        return cleaned(self._child.log())
+
+    def close(self) -> None:
+        """End its process and remove its folder; more than once is fine."""
+        if not self._closed:
+            self._closed = True
+            self._child.kill()
+            self._child.folder.remove()
+
+    def forget(self) -> None:
+        """In a forked child of the host: it belongs to the parent."""
+        self._closed = True
+        self._child.close()
+
+    def __enter__(self) -> RemoteSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Workers:
+    """Runs jobs and opens sessions in the toolkit's own Python."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._fresh()
+        atexit.register(self.close)
+        os.register_at_fork(after_in_child=self._forget_in_child)
+
+    def _fresh(self) -> None:
+        self._slots = threading.BoundedSemaphore(self._limit or jobs_at_once())
+        self._lock = threading.Lock()
+        self._servers: dict[Path, Server] = {}
+        self._living: weakref.WeakSet[Child | RemoteSession] = weakref.WeakSet()
+
+    # ------------------------------------------------------------------------------------- asking
+
+    def run(
+        self,
+        job: str | Path,
+        arguments: Mapping[str, Any],
+        *,
+        files: Mapping[str, bytes | Path] | None = None,
+        collect: Sequence[str] = (),
+        timeout: float = DEFAULT_SECONDS,
+        memory_limit: int | None = None,
+        cancel: threading.Event | None = None,
+        progress: Progress | None = None,
+        toolkit: Toolkit | None = None,
+    ) -> JobResult:
+        """Run a job in a process of its own and wait for it.
+
+        Args:
+            job: name of a module of `remote.jobs`, or path of a file like one.
+            arguments: what its `run` gets; what JSON can carry.
+            files: put into its working folder before, by relative name.
+            collect: files of its working folder to bring back, by relative name; those that are missing are left out.
+            timeout: seconds that it may take, not counting the wait for a free place.
+            memory_limit: resident bytes that it may hold, with the 260 MB of the toolkit itself; None: no limit.
+            cancel: set it from another thread to stop the job.
+            progress: called with what the job reports.
+            toolkit: which one; None: the current one.
+
+        Raises:
+            ToolkitError: no toolkit, or any of the ways to fail; nothing of the job is left behind.
+        """
+        with self._place(str(job), cancel):
+            child = self._start(job, arguments, files or {}, toolkit, memory_limit, session=False)
+            started = time.monotonic()
+            try:
+                values = child.answer(timeout, cancel, progress)
+                child.wait_until_ended()
+                seconds = time.monotonic() - started
+                found = {name: path.read_bytes() for name in collect if (path := child.folder.work / name).is_file()}
+                return JobResult(values, found, cleaned(child.log()), seconds, child.peak)
+            finally:
+                child.kill()
+                child.folder.remove()
+
+    def open(
+        self,
+        session: str | Path,
+        arguments: Mapping[str, Any],
+        *,
+        files: Mapping[str, bytes | Path] | None = None,
+        timeout: float = DEFAULT_SECONDS,
+        memory_limit: int | None = None,
+        cancel: threading.Event | None = None,
+        progress: Progress | None = None,
+        toolkit: Toolkit | None = None,
+    ) -> RemoteSession:
+        """Open a session: a process that keeps its state between calls. Arguments and errors as `run`."""
+        child = self._start(session, arguments, files or {}, toolkit, memory_limit, session=True)
+        opened = RemoteSession(child, memory_limit)
+        self._living.add(opened)
+        try:
+            opened.answer(timeout, cancel, progress)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def close(self) -> None:
+        """End every server with its children. Asking again starts anew."""
+        with self._lock:
+            servers, self._servers = list(self._servers.values()), {}
+        for server in servers:
+            server.close()
+
+    # ------------------------------------------------------------------------------------- steps
+
+    def _start(
+        self,
+        name: str | Path,
+        arguments: Mapping[str, Any],
+        files: Mapping[str, bytes | Path],
+        toolkit: Toolkit | None,
+        memory_limit: int | None,
+        *,
+        session: bool,
+    ) -> Child:
+        what = name.stem if isinstance(name, Path) else name
+        request = json.dumps({"name": str(name), "arguments": dict(arguments)}).encode()
+        chosen = toolkit or current()
+        for _ in range(_ATTEMPTS):  # a server may have left for want of work just now
+            server = self._server(chosen)
+            folder = JobFolder(server.session_root if session else server.job_root)
+            try:
+                folder.request(request)
+                for file, content in files.items():
+                    folder.put(file, content)
+                message = {"folder": str(folder.path), "session": session, "memory_limit": memory_limit}
+                child = Child(what, server.request(message), folder)
+                self._living.add(child)
+                child.wait_until_accepted(_ACCEPT_SECONDS)
+                return child
+            except ServerLostError:
+                folder.remove()
+                self._drop(server)
+            except BaseException:
+                folder.remove()
+                raise
+        raise outcome.lost(what, "")
+
+    def _server(self, toolkit: Toolkit) -> Server:
+        with self._lock:
+            server = self._servers.get(toolkit.python)
+            if server is not None and not server.alive():
+                server.close()
+                server = None
+            if server is None:
+                server = self._servers[toolkit.python] = Server(toolkit)
+            return server
+
+    def _drop(self, server: Server) -> None:
+        with self._lock:
+            if self._servers.get(server.toolkit.python) is server:
+                del self._servers[server.toolkit.python]
+                server.close()
+
+    @contextmanager
+    def _place(self, what: str, cancel: threading.Event | None) -> Iterator[None]:
+        """One of the places for jobs; waiting for it can be cancelled."""
+        slots = self._slots
+        while not slots.acquire(timeout=None if cancel is None else _TICK):
+            if cancel is not None and cancel.is_set():
+                raise outcome.cancelled(what, "")
+        try:
+            yield
+        finally:
+            slots.release()
+
+    def _forget_in_child(self) -> None:
+        """After a fork the servers and connections are the parent's: closing them here must not end anything there."""
+        for server in self._servers.values():
+            server.forget()
+        for living in self._living:
+            living.forget() if isinstance(living, RemoteSession) else living.close()
+        self._fresh()
+
+
+def jobs_at_once() -> int:
+    """How many jobs run side by side: RKNN_EP_TOOLKIT_JOBS, else one a processor.
+
+    Raises:
+        OptionError: the variable is no number from 1.
+    """
+    text = os.environ.get(JOBS_VARIABLE, "")
+    if not text:
+        return len(os.sched_getaffinity(0))
+    if not text.isdecimal() or int(text) < 1:
+        raise OptionError(f"{JOBS_VARIABLE} is '{text}', not a number of jobs from 1")
+    return int(text)
+
+
+@cache
+def workers() -> Workers:
+    """The workers of this process."""
+    return Workers()
