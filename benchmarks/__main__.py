@@ -21,7 +21,17 @@ from pathlib import Path
 from benchmarks.machine import describe_machine
 from benchmarks.results import Row, markdown, write
 
-BENCHMARKS = ("startup", "overhead", "simulation", "session_creation", "partitioning", "memory", "calibration", "accuracy")
+BENCHMARKS = (
+    "startup",
+    "overhead",
+    "simulation",
+    "session_creation",
+    "partitioning",
+    "memory",
+    "calibration",
+    "accuracy",
+    "conversion",
+)
 RESULTS = Path(__file__).parent / "results"
 
 
