@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rknn_ep.api import get_ep_name, get_ep_names, get_library_path, register, unregister
     from rknn_ep.hookspecs import hookimpl
+    from rknn_ep.importing import import_model
     from rknn_ep.pipeline import compile, partition, quantize
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "get_ep_names",
     "get_library_path",
     "hookimpl",
+    "import_model",
     "partition",
     "quantize",
     "register",
@@ -35,6 +37,7 @@ _HOME = {
     "get_ep_names": "rknn_ep.api",
     "get_library_path": "rknn_ep.api",
     "hookimpl": "rknn_ep.hookspecs",
+    "import_model": "rknn_ep.importing",
     "partition": "rknn_ep.pipeline",
     "quantize": "rknn_ep.pipeline",
     "register": "rknn_ep.api",

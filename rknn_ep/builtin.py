@@ -35,7 +35,7 @@ def rknn_ep_calibrators() -> Iterable[Calibrator]:
 @hookimpl
 def rknn_ep_importers() -> Iterable[Importer]:
     """ONNX itself."""
-    yield Importer("onnx", (".onnx",), lambda path: path, description="ONNX, with or without external data")
+    yield Importer("onnx", (".onnx",), lambda path, options: path, description="ONNX, with or without external data")
 
 
 @hookimpl

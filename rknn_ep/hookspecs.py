@@ -96,12 +96,12 @@ def rknn_ep_runtimes() -> Iterable[Runtime]:
 
 @hookspec
 def rknn_ep_importers() -> Iterable[Importer]:
-    """Model formats that can be read into ONNX, chosen by file name ending.
+    """Model formats that can be read into ONNX, chosen by file name ending, or by what an object in memory is.
 
     Example:
         @rknn_ep.hookimpl
         def rknn_ep_importers():
-            yield Importer("tflite", (".tflite",), convert_tflite)
+            yield Importer("tflite", (".tflite",), lambda path, options: convert_tflite(path))
     """
     raise AssertionError("a specification is never called")
 

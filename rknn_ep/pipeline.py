@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rknn_ep.artifact.cache import Cache
 from rknn_ep.errors import CalibrationError, CompileError, OptionError, RknnEpError, StrictError
+from rknn_ep.importing import Source, load_source
 from rknn_ep.options import Options
 from rknn_ep.plugins import PluginManager, plugins
 from rknn_ep.records import Compiler, CompileRequest, Runtime, Target
@@ -73,7 +74,7 @@ class Build:
 
 
 def compile(
-    model: str | Path | bytes,
+    model: Source,
     output: str | Path,
     *,
     embed_mode: int = 1,
@@ -83,7 +84,7 @@ def compile(
     """Compile a model ahead of time into an ordinary ONNX model with EPContext nodes.
 
     Args:
-        model: path of a model in any format that an importer plugin reads, or serialised ONNX.
+        model: path of a model in any format that an importer plugin reads, serialised ONNX, or an object that one takes.
         output: where to write the EPContext model.
         embed_mode: 1 keeps the compiled partitions inside the model, 0 in files beside it.
         progress: called as the work goes on.
@@ -98,13 +99,13 @@ def compile(
     from rknn_ep.artifact.epcontext import write_epcontext_model
 
     parsed = Options.parse(options)
-    loaded = _load(model)
+    loaded = load_source(model, parsed)
     built = build(loaded, parsed, progress=progress)
     write_epcontext_model(loaded, built.partitions, Path(output), target=built.target.name, embed_mode=embed_mode)
     return built.report
 
 
-def partition(model: str | Path | bytes, **options: Any) -> Report:
+def partition(model: Source, **options: Any) -> Report:
     """Say what would run on the NPU, and for every node that would not, why. Nothing is quantised or compiled.
 
     Raises:
@@ -113,13 +114,13 @@ def partition(model: str | Path | bytes, **options: Any) -> Report:
     from rknn_ep.partitioning import report
 
     parsed = Options.parse(options)
-    plan = make_plan(_load(model), parsed, plugins())
+    plan = make_plan(load_source(model, parsed), parsed, plugins())
     made = report.build(plan)
     _write_report(made, parsed)
     return made
 
 
-def quantize(model: str | Path | bytes, output: str | Path, *, progress: Progress | None = None, **options: Any) -> Report:
+def quantize(model: Source, output: str | Path, *, progress: Progress | None = None, **options: Any) -> Report:
     """Write the model with its NPU partitions quantised: QDQ ONNX that any ONNX Runtime runs.
 
     Raises:
@@ -130,7 +131,7 @@ def quantize(model: str | Path | bytes, output: str | Path, *, progress: Progres
     from rknn_ep.quantization.stitch import replace_partitions
 
     parsed = Options.parse(options)
-    plan = make_plan(_load(model), parsed, plugins())
+    plan = make_plan(load_source(model, parsed), parsed, plugins())
     if plan.precision == "fp16":
         raise CalibrationError(
             "nothing says how to quantise this model: precision is fp16",
@@ -409,20 +410,6 @@ def _to_json(part: BuiltPartition, cache: Cache) -> Mapping[str, Any]:
 
 
 # --------------------------------------------------------------------------------------------- small things
-
-
-def _load(model: str | Path | bytes) -> ir.Model:
-    from rknn_ep.graph import load_model
-
-    if isinstance(model, bytes):
-        return load_model(model)
-    path = Path(model)
-    importers = plugins().importers().values()
-    for importer in importers:
-        if path.suffix.lower() in importer.suffixes:
-            return load_model(importer.load(path))
-    known = sorted(suffix for importer in importers for suffix in importer.suffixes)
-    raise OptionError(f"{path.name}: no importer reads '{path.suffix}' files. Readable here: {', '.join(known)}.")
 
 
 def _write_report(report: Report, options: Options) -> None:

@@ -234,14 +234,17 @@ class PythonExecutor(Protocol):
 
 @dataclass(frozen=True)
 class Importer:
-    """Reads a model format into ONNX."""
+    """Reads a model format into ONNX: files by the ending of their names, objects in memory by `accepts`."""
 
     name: str
     suffixes: tuple[str, ...]
-    """File name endings with the dot: (".onnx",)."""
-    load: Callable[[Path], bytes | Path]
-    """The file -> a serialised ONNX ModelProto, or the path of one."""
+    """File name endings in lower case, with the dot: (".onnx",)."""
+    load: Callable[[Any, Mapping[str, str]], bytes | Path]
+    """(path, or an object that `accepts` took; the options as text) -> a serialised ONNX ModelProto, or the path of one."""
+    accepts: Callable[[object], bool] = lambda source: False
+    """Whether it reads this object, which is no path: a torch.nn.Module. Asked of every object, so it must import nothing."""
     available: Callable[[], str] = lambda: ""
+    """Empty when it can read here; else what is missing and how to get it."""
     description: str = ""
 
 

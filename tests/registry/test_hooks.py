@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from rknn_ep import hookimpl
 from rknn_ep.cli.main import build_app
-from rknn_ep.errors import OptionError
+from rknn_ep.errors import NotInstalledError, OptionError
+from rknn_ep.importing import load_source
 from rknn_ep.options import Options
 from rknn_ep.plugins import HOOKS, Origin, PluginManager
 from rknn_ep.records import (
@@ -30,6 +32,7 @@ from rknn_ep.records import (
     Target,
     Verdict,
 )
+from tests.pipeline.conftest import small_model
 
 
 def manager_with(*plugins: object) -> PluginManager:
@@ -137,9 +140,25 @@ def test_rknn_ep_importers() -> None:
     class Plugin:
         @hookimpl
         def rknn_ep_importers(self) -> Any:
-            yield Importer("tflite", (".tflite",), lambda path: path)
+            yield Importer("list", (".lst",), read, accepts=lambda source: isinstance(source, list))
+            yield Importer("absent", (".abs",), read, available=lambda: "python -m pip install absent")
 
-    assert manager_with(Plugin()).importers()["tflite"].suffixes == (".tflite",)
+    seen: list[Any] = []
+
+    def read(source: Any, options: Mapping[str, str]) -> bytes:
+        seen.append((source, options["input_shapes"]))
+        return small_model().SerializeToString()
+
+    manager, options = manager_with(Plugin()), Options.parse({"input_shapes": "x:1,3,32,32"})
+    for source in ([1, 2], Path("model.LST")):
+        assert load_source(source, options, manager).graph.inputs[0].name == "x"
+    assert seen == [([1, 2], "x:1,3,32,32"), (Path("model.LST"), "x:1,3,32,32")]
+    with pytest.raises(NotInstalledError, match=r"'model.abs' cannot be read here\n  python -m pip install absent"):
+        load_source("model.abs", options, manager)
+    with pytest.raises(OptionError, match=r"no importer reads '.xyz' files. Readable here: .abs, .lst"):
+        load_source("model.xyz", options, manager)
+    with pytest.raises(OptionError, match=r"a model of type builtins\.dict"):
+        load_source({}, options, manager)
 
 
 def test_rknn_ep_float_executors() -> None:

@@ -17,6 +17,7 @@ PUBLIC = [
     "get_ep_names",
     "get_library_path",
     "hookimpl",
+    "import_model",
     "partition",
     "quantize",
     "register",
