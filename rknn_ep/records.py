@@ -38,6 +38,10 @@ class Target:
     npu_max_mhz: int | None = None
     dram_gbps: float | None = None
     """Theoretical memory bandwidth in GB/s."""
+    triple: str = "aarch64-linux-gnu"
+    """LLVM triple of the programs that run on its CPU."""
+    cpu: str = "generic"
+    """LLVM name of the CPU that such programs are compiled for: the fastest cores'."""
     source: str = ""
     """Where these figures come from."""
 

@@ -1,0 +1,41 @@
+"""What TVM must know of us: targets, the pipeline, and the functions that run partitions.
+
+TVM calls `autoload` at the end of `import tvm` (entry-point group `tvm.backends`), also in its RPC server and in
+runtime-only mode, where no compiler exists. Nothing heavy is imported here: a partition's first run does that.
+"""
+
+from __future__ import annotations
+
+from rknn_ep_tvm.version import require
+
+
+def autoload() -> None:
+    """Register everything that this TVM can take; TVM turns an exception into a warning with its text.
+
+    Raises:
+        NotInstalledError: TVM is of another version than the one this package is written for.
+    """
+    register()
+
+
+def register() -> None:
+    """Register with TVM. Idempotent."""
+    require()
+    import tvm
+
+    from rknn_ep_tvm import native, running
+
+    running.register()
+    native.load()
+    if not tvm._RUNTIME_ONLY:
+        from rknn_ep_tvm import pipeline, targets
+
+        targets.register()
+        pipeline.register()
+
+
+def unregister() -> None:
+    """Close all executors. TVM takes no registration back, and modules that are loaded may still want to run."""
+    from rknn_ep_tvm import running
+
+    running.close_executors()

@@ -1,0 +1,182 @@
+"""How a compiled partition travels inside a TVM module, and the way from one carrier to the other.
+
+python   the bundle is a constant of the virtual machine, and every call goes to the global function `rknn_ep.run`:
+             R.call_dps_packed("rknn_ep.run", (bundle, description, inputs...), output types)
+native   the bundle lies in a C++ module of kind `rknn`, which TVM saves into exported libraries; no Python runs:
+             R.call_dps_packed("rknn_<hash>", (inputs...), output types)
+
+The first form is what `from_onnx` writes, with or without the pipeline `rknn`; the second is made from it. The
+description is key=value lines: `bundle` (SHA-256 of the content), `target`, and options that say how to run it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from rknn_ep.artifact.bundle import Bundle
+from rknn_ep.artifact.native_text import NativeDescription, format_lines, parse_lines
+from rknn_ep.errors import ArtifactError, OptionError, nearest
+from rknn_ep_tvm.running import RUN
+
+if TYPE_CHECKING:
+    from tvm import IRModule
+
+CARRIERS = ("python", "native")
+EXECUTION_OPTIONS = ("device", "core_mask", "contexts", "io_mode", "simulation", "simulation_threads")
+"""Options that a compiled module keeps: how to run it."""
+
+RELAX_TYPES = {
+    "FLOAT": "float32",
+    "FLOAT16": "float16",
+    "BFLOAT16": "bfloat16",
+    "INT8": "int8",
+    "UINT8": "uint8",
+    "INT16": "int16",
+    "UINT16": "uint16",
+    "INT32": "int32",
+    "UINT32": "uint32",
+    "INT64": "int64",
+    "BOOL": "bool",
+}
+
+
+def partition_call(content: bytes, inputs: Sequence[relax.Expr], options: Mapping[str, str]) -> relax.Call:
+    """The Relax call of one compiled partition, with the Python carrier.
+
+    Args:
+        content: the bundle.
+        inputs: tensors in the bundle's order.
+        options: execution options; others are left out.
+    """
+    description = native_description(content)
+    types = [relax.TensorType(tensor.dims, RELAX_TYPES[tensor.dtype]) for tensor in description.outputs]
+    text = describe(content, description.target, options)
+    arguments = relax.Tuple([relax.const(np.frombuffer(content, np.uint8)), tvm.ir.StringImm(text), *inputs])
+    return relax.call_dps_packed(RUN, arguments, types if len(types) != 1 else types[0])
+
+
+def describe(content: bytes, target: str, options: Mapping[str, str]) -> str:
+    """The description that travels with a bundle."""
+    kept = {name: value for name, value in sorted(options.items()) if name in EXECUTION_OPTIONS}
+    return format_lines({"bundle": hashlib.sha256(content).hexdigest(), "target": target, **kept})
+
+
+def parse_description(text: str) -> tuple[str, dict[str, str]]:
+    """(SHA-256 of the bundle, options)."""
+    values = parse_lines(text, "the description of an RKNN partition")
+    return values.pop("bundle", ""), values
+
+
+def native_description(content: bytes) -> NativeDescription:
+    """What the bundle says of the partition's border."""
+    return NativeDescription.from_text(Bundle.from_bytes(content, verify=False).read("native.txt").decode())
+
+
+def bundles(mod: IRModule) -> dict[str, Bundle]:
+    """The bundles in a module that was not lowered yet, by partition name.
+
+    Raises:
+        ArtifactError: a bundle is damaged.
+    """
+    found = [Bundle.from_bytes(content) for content, _ in _calls(mod)]
+    return {str(bundle.manifest["partition"]): bundle for bundle in found}
+
+
+def bind(mod: IRModule, soc: str, options: Mapping[str, str]) -> IRModule:
+    """Write execution options into every partition's call of a module, with the carrier that `options` asks for.
+
+    Raises:
+        ArtifactError: a partition was compiled for another SoC.
+        OptionError: an option is unknown here.
+    """
+    check_options(options)
+    for content, text in _calls(mod):
+        made_for = parse_description(text)[1].get("target", "")
+        if made_for != soc:
+            name = native_description(content).partition
+            raise ArtifactError(
+                f"partition {name} was compiled for {made_for}, and the target is {soc}",
+                remedy=f"Import the model again with target='{soc}', or compile with target='rockchip/{made_for}'.",
+            )
+    carrier = options.get("carrier", "python")
+    rewriter = _Rewriter(mod, options, native=carrier == "native")
+    for variable, function in mod.functions_items():
+        if isinstance(function, relax.Function):
+            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
+    changed = rewriter.builder_.get()
+    if not rewriter.modules:
+        return changed
+    before = list(mod.attrs["external_mods"]) if mod.attrs and "external_mods" in mod.attrs else []
+    return changed.with_attr("external_mods", [*before, *rewriter.modules.values()])
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Refuse what a compiled module cannot keep.
+
+    Raises:
+        OptionError: an unknown option or carrier.
+    """
+    known = (*EXECUTION_OPTIONS, "carrier")
+    for name in options:
+        if name not in known:
+            raise OptionError(f"the pipeline rknn has no option '{name}': {nearest(name, known)}")
+    if (carrier := options.get("carrier", "python")) not in CARRIERS:
+        raise OptionError(f"option 'carrier' does not take '{carrier}': {nearest(carrier, CARRIERS)}")
+
+
+@relax.expr_functor.mutator
+class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
+    """Rewrites the calls of partitions."""
+
+    def __init__(self, mod: IRModule, options: Mapping[str, str], *, native: bool) -> None:
+        super().__init__(mod)
+        self._options = options
+        self._native = native
+        self.modules: dict[str, Any] = {}
+
+    def visit_call_(self, call: relax.Call) -> relax.Expr:  # type: ignore[override]
+        """Leave every other call as it is."""
+        call = super().visit_call_(call)
+        if not _is_partition(call):
+            return call
+        blob, text, *inputs = call.args[1].fields
+        digest, known = parse_description(str(text.value))
+        options = {**known, **self._options}
+        content = blob.value.numpy().tobytes()
+        description = describe(content, known["target"], options)
+        outputs = list(call.ty_args)
+        if not self._native:
+            return relax.call_dps_packed(RUN, relax.Tuple([blob, tvm.ir.StringImm(description), *inputs]), outputs)
+        symbol = f"rknn_{hashlib.sha256(digest.encode() + description.encode()).hexdigest()[:16]}"
+        if symbol not in self.modules:
+            from rknn_ep_tvm import native
+
+            self.modules[symbol] = native.create(symbol, description, content)
+        return relax.call_dps_packed(symbol, relax.Tuple(inputs), outputs)
+
+
+def _calls(mod: IRModule) -> list[tuple[bytes, str]]:
+    """(bundle, description) of every partition's call."""
+    found: list[tuple[bytes, str]] = []
+
+    def look(expression: relax.Expr) -> None:
+        if isinstance(expression, relax.Call) and _is_partition(expression):
+            blob, text = expression.args[1].fields[:2]
+            found.append((blob.value.numpy().tobytes(), str(text.value)))
+
+    for function in mod.functions.values():
+        if isinstance(function, relax.Function):
+            relax.analysis.post_order_visit(function, look)
+    return found
+
+
+def _is_partition(call: relax.Call) -> bool:
+    if call.op != tvm.ir.Op.get("relax.call_dps_packed") or not isinstance(call.args[0], relax.ExternFunc):
+        return False
+    return bool(str(call.args[0].global_symbol) == RUN)

@@ -1,0 +1,170 @@
+"""Runs one bundle from Python, on whichever kind of device: a library that implements rknn_api, or a Python object.
+
+    executor = open_bundle(content, options)
+    outputs = executor.run([x])
+
+Frontends that hold addresses already (TVM) call `run_addresses`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from rknn_ep.artifact.atomic import write_atomically
+from rknn_ep.artifact.bundle import Bundle
+from rknn_ep.artifact.cache import Cache
+from rknn_ep.artifact.native_text import NativeDescription, TensorDescription
+from rknn_ep.errors import ExecutionError, ShapeError
+from rknn_ep.options import Options
+from rknn_ep.records import PythonExecutor
+from rknn_ep.runtime.native import last_error, let_simulator_find_onnxruntime, library
+
+NUMPY_TYPES: dict[str, Any] = {
+    "FLOAT": np.float32,
+    "FLOAT16": np.float16,
+    "BFLOAT16": ml_dtypes.bfloat16,
+    "INT8": np.int8,
+    "UINT8": np.uint8,
+    "INT16": np.int16,
+    "UINT16": np.uint16,
+    "INT32": np.int32,
+    "UINT32": np.uint32,
+    "INT64": np.int64,
+    "BOOL": np.bool_,
+}
+"""ONNX name of an element type at a partition's border -> numpy's."""
+
+
+class BundleExecutor:
+    """A bundle that is open on a device. Any number of threads may run it at once."""
+
+    def __init__(self, description: NativeDescription, handle: int | None, python: PythonExecutor | None, keep: Any) -> None:
+        self.description = description
+        self._handle = handle
+        self._python = python
+        self._keep = keep  # the memory that the bundle lies in
+        self._native_run = library().rknn_ep_executor_run if python is None else None
+        self._counts = (len(description.inputs), len(description.outputs))
+        self._addresses = [ctypes.c_void_p * count for count in self._counts]
+        self._sizes = [
+            (ctypes.c_uint64 * len(tensors))(*map(byte_size, tensors)) for tensors in (description.inputs, description.outputs)
+        ]
+
+    def run(self, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """Run once.
+
+        Args:
+            inputs: arrays in the order of the bundle's inputs, with its shapes; other dtypes are converted.
+
+        Returns:
+            New arrays in the order of the bundle's outputs.
+
+        Raises:
+            ShapeError: an input is missing or has another shape than the partition was compiled for.
+            ExecutionError: the device failed.
+        """
+        expected = self.description.inputs
+        if len(inputs) != len(expected):
+            raise ShapeError(f"partition {self.description.partition} takes {len(expected)} inputs, not {len(inputs)}")
+        given = [np.ascontiguousarray(array, NUMPY_TYPES[spec.dtype]) for array, spec in zip(inputs, expected, strict=True)]
+        for array, spec in zip(given, expected, strict=True):
+            if array.shape != spec.dims and not (spec.dims == () and array.size == 1):
+                raise ShapeError(f"input '{spec.name}' has shape {list(array.shape)}, not {list(spec.dims)}")
+        outputs = [np.empty(spec.dims, NUMPY_TYPES[spec.dtype]) for spec in self.description.outputs]
+        self.run_addresses([array.ctypes.data for array in given], [array.ctypes.data for array in outputs])
+        return outputs
+
+    def run_addresses(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        """Run once on memory of the caller: one address a tensor, each as large and of the type that the bundle says.
+
+        Raises:
+            ExecutionError: the device failed.
+        """
+        if self._python is not None:
+            self._run_python(self._python, inputs, outputs)
+            return
+        n_inputs, n_outputs = self._counts
+        in_type, out_type = self._addresses
+        in_sizes, out_sizes = self._sizes
+        if self._native_run(  # type: ignore[misc]
+            self._handle, in_type(*inputs), in_sizes, n_inputs, out_type(*outputs), out_sizes, n_outputs
+        ):
+            raise ExecutionError(f"partition {self.description.partition}: {last_error()}")
+
+    def close(self) -> None:
+        """Give the device back. No run may be under way; idempotent."""
+        if self._handle is not None:
+            library().rknn_ep_executor_close(self._handle)
+            self._handle = None
+        if self._python is not None:
+            self._python.close()
+            self._python = None
+
+    def _run_python(self, python: PythonExecutor, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        arrays = [_array(address, spec) for address, spec in zip(inputs, self.description.inputs, strict=True)]
+        for array in arrays:
+            array.flags.writeable = False
+        results = python.run(arrays)
+        for address, spec, result in zip(outputs, self.description.outputs, results, strict=True):
+            if np.shape(result) != spec.dims:
+                raise ExecutionError(f"output '{spec.name}' has shape {list(np.shape(result))}, not {list(spec.dims)}")
+            _array(address, spec)[...] = result
+
+
+def open_bundle(content: bytes | np.ndarray[Any, Any], options: Options) -> BundleExecutor:
+    """Open a bundle that lies in memory on the device that `options` names.
+
+    Args:
+        content: the bundle's bytes; an array is used where it lies and kept alive, not copied.
+        options: the device, and how to run on it (core_mask, contexts, io_mode, simulation, simulation_threads).
+
+    Raises:
+        ArtifactError: it is no bundle, or damaged, or of another version.
+        OptionError: the device is not available here.
+        ExecutionError: the device refused it: made for another SoC, or for the simulator only.
+    """
+    from rknn_ep.pipeline import choose_runtime
+
+    memory = np.frombuffer(content, np.uint8) if isinstance(content, bytes) else content
+    bundle = Bundle.from_bytes(memory.tobytes(), "the bundle in memory")
+    description = NativeDescription.from_text(bundle.read("native.txt").decode(), "native.txt of the bundle in memory")
+    runtime = choose_runtime(options)
+    if runtime.executor is not None:
+        python = runtime.executor(_as_file(memory.tobytes(), options), options.as_text())
+        return BundleExecutor(description, None, python, None)
+    if runtime.library is None:
+        raise ExecutionError(f"device '{runtime.name}' has neither a library nor an executor: its plugin is broken")
+    let_simulator_find_onnxruntime()
+    handle = ctypes.c_void_p()
+    text = "".join(f"{name}={value}\n" for name, value in options.as_text().items())
+    path = str(runtime.library())
+    if library().rknn_ep_executor_open_memory(
+        memory.ctypes.data, memory.nbytes, path.encode(), text.encode(), ctypes.byref(handle)
+    ):
+        raise ExecutionError(f"partition {description.partition} for {description.target}: {last_error()}")
+    return BundleExecutor(description, handle.value, None, memory)
+
+
+def byte_size(tensor: TensorDescription) -> int:
+    """Bytes of a tensor at the border."""
+    return math.prod(tensor.dims) * np.dtype(NUMPY_TYPES[tensor.dtype]).itemsize
+
+
+def _as_file(content: bytes, options: Options) -> Path:
+    """The bundle as a file, for devices that are Python objects."""
+    cache = Cache(options.cache_dir)
+    key = f"executed-{hashlib.sha256(content).hexdigest()}"
+    return cache.get_bundle(key) or cache.put_bundle(key, lambda path: write_atomically(path, content))
+
+
+def _array(address: int, tensor: TensorDescription) -> np.ndarray[Any, Any]:
+    raw = (ctypes.c_char * byte_size(tensor)).from_address(address)
+    return np.frombuffer(raw, NUMPY_TYPES[tensor.dtype]).reshape(tensor.dims)
