@@ -58,7 +58,7 @@ def partition_call(content: bytes, inputs: Sequence[relax.Expr], options: Mappin
     types = [relax.TensorType(tensor.dims, RELAX_TYPES[tensor.dtype]) for tensor in description.outputs]
     text = describe(content, description.target, options)
     arguments = relax.Tuple([relax.const(np.frombuffer(content, np.uint8)), tvm.ir.StringImm(text), *inputs])
-    return relax.call_dps_packed(RUN, arguments, types if len(types) != 1 else types[0])
+    return relax.call_dps_packed(RUN, arguments, types)
 
 
 def describe(content: bytes, target: str, options: Mapping[str, str]) -> str:
@@ -140,7 +140,7 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
         self._native = native
         self.modules: dict[str, Any] = {}
 
-    def visit_call_(self, call: relax.Call) -> relax.Expr:  # type: ignore[override]
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
         """Leave every other call as it is."""
         call = super().visit_call_(call)
         if not _is_partition(call):
@@ -150,7 +150,8 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
         options = {**known, **self._options}
         content = blob.value.numpy().tobytes()
         description = describe(content, known["target"], options)
-        outputs = list(call.ty_args)
+        (made,) = call.ty_args
+        outputs = list(made.fields) if isinstance(made, relax.TupleType) else [made]
         if not self._native:
             return relax.call_dps_packed(RUN, relax.Tuple([blob, tvm.ir.StringImm(description), *inputs]), outputs)
         symbol = f"rknn_{hashlib.sha256(digest.encode() + description.encode()).hexdigest()[:16]}"

@@ -40,7 +40,7 @@ def clip(builder: relax.BlockBuilder, inputs: Sequence[Any], attributes: Mapping
     return x
 
 
-def _number(bound: Any) -> float | None | Any:
+def _number(bound: Any) -> float | Any | None:
     """A constant bound as a float; None stays None, and what is computed stays as it is."""
     if isinstance(bound, tvm.ir.Constant):
         value = float(bound.value.numpy().reshape(-1)[0])

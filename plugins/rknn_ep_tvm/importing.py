@@ -64,5 +64,3 @@ def from_onnx(
     loaded = load(content)
     built: Build = build(loaded, parsed, progress=progress)
     return Imported(import_remainder(loaded, built, parsed), built.report)
-
-

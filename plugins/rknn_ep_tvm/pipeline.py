@@ -34,7 +34,6 @@ def rknn_pipeline() -> Pass:
     import tvm
     from tvm import relax
 
-    @tvm.transform.module_pass(opt_level=0, name="rknn")
     def run(mod: IRModule, _context: PassContext) -> IRModule:
         from rknn_ep_tvm.carriers import bind
 
@@ -48,4 +47,5 @@ def rknn_pipeline() -> Pass:
         mod = bind(mod, targets.soc_of(target), options)
         return relax.backend.cpu_generic.get_default_pipeline(target)(mod)
 
-    return run
+    made: Pass = tvm.transform.module_pass(run, opt_level=0, name=NAME)
+    return made

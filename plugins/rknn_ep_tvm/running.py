@@ -56,6 +56,7 @@ def close_executors() -> None:
 def _opened(bundle: Any, description: str) -> BundleExecutor:
     from rknn_ep.errors import ArtifactError
     from rknn_ep.options import Options
+    from rknn_ep.pipeline import choose_runtime
     from rknn_ep.runtime import open_bundle
     from rknn_ep_tvm.carriers import parse_description
 
@@ -68,6 +69,7 @@ def _opened(bundle: Any, description: str) -> BundleExecutor:
             raise ArtifactError(
                 "the bundle of an RKNN partition is not what the module was compiled with", remedy="Export the module again."
             )
-        executor = open_bundle(content, Options.parse(options))
+        parsed = Options.parse(options)
+        executor = open_bundle(content, choose_runtime(parsed), parsed)
         _open[description] = executor
         return executor

@@ -1,6 +1,6 @@
 """Runs one bundle from Python, on whichever kind of device: a library that implements rknn_api, or a Python object.
 
-    executor = open_bundle(content, options)
+    executor = open_bundle(content, choose_runtime(options), options)
     outputs = executor.run([x])
 
 Frontends that hold addresses already (TVM) call `run_addresses`.
@@ -24,7 +24,7 @@ from rknn_ep.artifact.cache import Cache
 from rknn_ep.artifact.native_text import NativeDescription, TensorDescription
 from rknn_ep.errors import ExecutionError, ShapeError
 from rknn_ep.options import Options
-from rknn_ep.records import PythonExecutor
+from rknn_ep.records import PythonExecutor, Runtime
 from rknn_ep.runtime.native import last_error, let_simulator_find_onnxruntime, library
 
 NUMPY_TYPES: dict[str, Any] = {
@@ -119,24 +119,21 @@ class BundleExecutor:
             _array(address, spec)[...] = result
 
 
-def open_bundle(content: bytes | np.ndarray[Any, Any], options: Options) -> BundleExecutor:
-    """Open a bundle that lies in memory on the device that `options` names.
+def open_bundle(content: bytes | np.ndarray[Any, Any], runtime: Runtime, options: Options) -> BundleExecutor:
+    """Open a bundle that lies in memory on a device.
 
     Args:
         content: the bundle's bytes; an array is used where it lies and kept alive, not copied.
-        options: the device, and how to run on it (core_mask, contexts, io_mode, simulation, simulation_threads).
+        runtime: the device: `rknn_ep.pipeline.choose_runtime` finds the one that options name.
+        options: how to run on it (core_mask, contexts, io_mode, simulation, simulation_threads).
 
     Raises:
         ArtifactError: it is no bundle, or damaged, or of another version.
-        OptionError: the device is not available here.
         ExecutionError: the device refused it: made for another SoC, or for the simulator only.
     """
-    from rknn_ep.pipeline import choose_runtime
-
     memory = np.frombuffer(content, np.uint8) if isinstance(content, bytes) else content
     bundle = Bundle.from_bytes(memory.tobytes(), "the bundle in memory")
     description = NativeDescription.from_text(bundle.read("native.txt").decode(), "native.txt of the bundle in memory")
-    runtime = choose_runtime(options)
     if runtime.executor is not None:
         python = runtime.executor(_as_file(memory.tobytes(), options), options.as_text())
         return BundleExecutor(description, None, python, None)
@@ -155,7 +152,7 @@ def open_bundle(content: bytes | np.ndarray[Any, Any], options: Options) -> Bund
 
 def byte_size(tensor: TensorDescription) -> int:
     """Bytes of a tensor at the border."""
-    return math.prod(tensor.dims) * np.dtype(NUMPY_TYPES[tensor.dtype]).itemsize
+    return math.prod(tensor.dims) * int(np.dtype(NUMPY_TYPES[tensor.dtype]).itemsize)
 
 
 def _as_file(content: bytes, options: Options) -> Path:
@@ -166,5 +163,6 @@ def _as_file(content: bytes, options: Options) -> Path:
 
 
 def _array(address: int, tensor: TensorDescription) -> np.ndarray[Any, Any]:
-    raw = (ctypes.c_char * byte_size(tensor)).from_address(address)
-    return np.frombuffer(raw, NUMPY_TYPES[tensor.dtype]).reshape(tensor.dims)
+    raw = (ctypes.c_uint8 * byte_size(tensor)).from_address(address)
+    array: np.ndarray[Any, Any] = np.ctypeslib.as_array(raw).view(NUMPY_TYPES[tensor.dtype]).reshape(tensor.dims)
+    return array

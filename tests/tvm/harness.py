@@ -1,0 +1,98 @@
+"""Small models, their modules, and how they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+SHAPE = (1, 3, 16, 16)
+TARGET = "rockchip/rk3588-sim"
+SMALL = {"min_partition_macs": 0}
+"""The cost model would give models as small as these back to the CPU."""
+
+
+def network(*, cpu_end: bool = True, seed: int = 0, dynamic: bool = False) -> onnx.ModelProto:
+    """Conv + Relu for the NPU and, with `cpu_end`, a Mod that no target computes: [1,3,16,16] -> [1,8,16,16].
+
+    `dynamic` leaves the batch open, as `batch`.
+    """
+    rng = np.random.default_rng(seed)
+    weights = numpy_helper.from_array(rng.standard_normal((8, 3, 3, 3), np.float32), "w")
+    bias = numpy_helper.from_array(rng.standard_normal(8, np.float32), "b")
+    two = numpy_helper.from_array(np.float32(1.5), "two")
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"], name="relu"),
+    ]
+    if cpu_end:
+        nodes.append(helper.make_node("Mod", ["r", "two"], ["y"], name="mod", fmod=1))
+    batch: Any = "batch" if dynamic else 1
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (batch, *SHAPE[1:]))],
+        [helper.make_tensor_value_info("y" if cpu_end else "r", TensorProto.FLOAT, (batch, 8, *SHAPE[2:]))],
+        [weights, bias, *([two] if cpu_end else [])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def random(shape: Sequence[int] = SHAPE, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Normal float32."""
+    return np.random.default_rng(seed).standard_normal(tuple(shape), np.float32)
+
+
+def samples(folder: Path, shape: Sequence[int] = SHAPE, count: int = 4) -> Path:
+    """A calibration file for one input."""
+    path = folder / "samples.npy"
+    if not path.exists():
+        np.save(path, random((count, *shape[1:]), seed=7))
+    return path
+
+
+def run(executable: Any, *inputs: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """Run `main` of an executable or a loaded module once."""
+    import tvm
+    from tvm import relax
+
+    from rknn_ep_tvm import as_tensor
+
+    machine = relax.VirtualMachine(executable, tvm.cpu())
+    result = machine["main"](*map(as_tensor, inputs))
+    outputs = [result] if isinstance(result, tvm.runtime.Tensor) else list(result)
+    return [output.numpy() for output in outputs]
+
+
+def imported(model: Any, *, target: str = TARGET, **options: Any) -> Any:
+    """`from_onnx` for small models."""
+    import rknn_ep_tvm
+
+    return rknn_ep_tvm.from_onnx(model, target=target, **{**SMALL, **options})
+
+
+def compiled(mod: Any, target: Any = TARGET) -> Any:
+    """An executable through the pipeline `rknn`."""
+    import tvm
+
+    return tvm.compile(mod, target=target, relax_pipeline="rknn")
+
+
+def through_onnxruntime(model: onnx.ModelProto | Path, folder: Path, *inputs: np.ndarray[Any, Any], **options: Any) -> Any:
+    """(outputs, EPContext model) of the same model compiled for ONNX Runtime, in a cache of its own."""
+    import onnxruntime
+
+    import rknn_ep
+
+    source = model if isinstance(model, Path) else model.SerializeToString()
+    context = folder / "context.onnx"
+    rknn_ep.compile(source, context, cache_dir=folder / "other cache", **options)
+    rknn_ep.register("onnxruntime")
+    provider = ("RKNNExecutionProvider", {"target": options["target"], "device": "simulator"})
+    session = onnxruntime.InferenceSession(context, providers=[provider, "CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    return session.run(None, dict(zip(names, inputs, strict=True))), context
