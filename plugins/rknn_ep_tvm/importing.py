@@ -6,21 +6,19 @@ call, and TVM's own frontend imports what is left of the normalised graph.
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import onnx
+
+from rknn_ep.importing import Source, load_source
 from rknn_ep.options import Options
-from rknn_ep.pipeline import Build, Progress, build, load
+from rknn_ep.pipeline import Build, Progress, build
 from rknn_ep_tvm import targets
 
 if TYPE_CHECKING:
-    import onnx
     from tvm import IRModule
 
     from rknn_ep.partitioning.report import Report
-
-log = logging.getLogger(__name__)
 
 
 class Imported(NamedTuple):
@@ -32,13 +30,12 @@ class Imported(NamedTuple):
     """What runs where and why: the same as `rknn-ep partition` gives, with what quantisation and compilation said."""
 
 
-def from_onnx(
-    model: str | Path | bytes | onnx.ModelProto, *, target: str = "", progress: Progress | None = None, **options: Any
-) -> Imported:
+def from_onnx(model: Source | onnx.ModelProto, *, target: str = "", progress: Progress | None = None, **options: Any) -> Imported:
     """Import a model with its RKNN partitions compiled and everything else as Relax operators.
 
     Args:
-        model: path of a model in any format that an importer plugin reads, serialised ONNX, or a ModelProto.
+        model: path of a model in any format that an importer plugin reads, serialised ONNX, a ModelProto, or an object
+            that an importer plugin takes.
         target: `rk3588`, or a TVM target's name: `rockchip/rk3588`, `rockchip/rk3588-sim`.
         progress: called as the work goes on.
         **options: provider options, docs/options.md: calibration, precision, input_shapes, ...
@@ -60,7 +57,6 @@ def from_onnx(
         if simulated:
             given.setdefault("device", "simulator")
     parsed = Options.parse(given)
-    content: str | Path | bytes = model if isinstance(model, (str, Path, bytes)) else model.SerializeToString()
-    loaded = load(content)
+    loaded = load_source(model.SerializeToString() if isinstance(model, onnx.ModelProto) else model, parsed)
     built: Build = build(loaded, parsed, progress=progress)
     return Imported(import_remainder(loaded, built, parsed), built.report)
