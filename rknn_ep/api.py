@@ -71,7 +71,7 @@ def get_ep_names() -> list[str]:
 
 
 def native_library(which: str) -> Path:
-    """Path of a native library of the wheel: PROVIDER or SIMULATOR.
+    """Path of a native library of the wheel: PROVIDER, SIMULATOR or TVM.
 
     Raises:
         NotInstalledError: the package is not installed, or was built without it.
