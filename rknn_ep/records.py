@@ -306,9 +306,11 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand of `rknn-ep`."""
+    """A subcommand of `rknn-ep`, or a group of them: `rknn-ep toolkit install`."""
 
     name: str
-    function: Callable[..., None]
-    """A typer command function: its signature is the command's interface, its docstring the help."""
+    function: Callable[..., None] | None = None
+    """A typer command function: its signature is the command's interface, its docstring the help. None: a group."""
     description: str = ""
+    subcommands: tuple[Command, ...] = ()
+    """What a group holds."""

@@ -1,4 +1,4 @@
-"""Skips that a variable turns into failures: RKNN_EP_REQUIRE=toolkit2,tvm says what must be there, as in continuous integration."""
+"""Skips that a variable turns into failures: RKNN_EP_REQUIRE=toolkit2,tvm says what must be there, as in CI."""
 
 from __future__ import annotations
 

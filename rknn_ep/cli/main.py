@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ import typer
 from rknn_ep.cli.output import EXIT_ERROR, EXIT_USAGE, print_error
 from rknn_ep.errors import OptionError, RknnEpError
 from rknn_ep.plugins import PluginManager, plugins
+from rknn_ep.records import Command
 
 HELP = """Run ONNX models on Rockchip NPUs, or on a simulator of them, through ONNX Runtime.
 
@@ -38,18 +40,26 @@ def main() -> None:
 
 def build_app(manager: PluginManager) -> typer.Typer:
     """The application with one subcommand for every Command record."""
+    app = _group("rknn-ep", HELP, manager.commands().values())
+    app.info.epilog = EPILOG
+    app.callback(help=HELP)(_top_level)
+    return app
+
+
+def _group(name: str, text: str, commands: Iterable[Command]) -> typer.Typer:
     app = typer.Typer(
-        name="rknn-ep",
-        help=HELP,
-        epilog=EPILOG,
+        name=name,
+        help=text,
         no_args_is_help=True,
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback(help=HELP)(_top_level)
-    for name, command in manager.commands().items():
-        app.command(name, short_help=command.description or None)(command.function)
+    for command in commands:
+        if command.function is None:
+            app.add_typer(_group(command.name, command.description, command.subcommands))
+        else:
+            app.command(command.name, short_help=command.description or None)(command.function)
     return app
 
 

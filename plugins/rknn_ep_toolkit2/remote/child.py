@@ -61,7 +61,7 @@ def _settle(folder: str, server: int) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
     temporary = os.path.join(folder, "tmp")
     os.environ["TMPDIR"] = temporary
     tempfile.tempdir = temporary

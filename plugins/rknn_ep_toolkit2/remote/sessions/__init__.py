@@ -1,1 +1,1 @@
-"""One module a session: `class Session` with `__init__(arguments, folder)`; its methods are called by name, in its own process."""
+"""One module a session: `class Session`, `__init__(arguments, folder)`; its methods are called by name, in its own process."""
