@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from rknn_ep_toolkit2.environment import Toolkit, current
 from rknn_ep_toolkit2.errors import ToolkitError
-from rknn_ep_toolkit2.worker import Workers, workers
+from rknn_ep_toolkit2.worker import Workers, folders, workers
 from tests.required import missing
 
 JOBS = Path(__file__).parent / "jobs"
@@ -64,19 +65,16 @@ def wait_until(condition: object, seconds: float = 10) -> bool:
 
 @pytest.fixture
 def no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary folder of its own for workers made in the test; afterwards nothing may lie there or in /dev/shm."""
-    temporary = tmp_path / "tmp"
+    """A temporary folder, and one for shared memory, for workers made in the test; afterwards nothing may lie there."""
+    temporary, memory = tmp_path / "tmp", Path(tempfile.mkdtemp(prefix="rknn-ep-test-", dir=folders._MEMORY))
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    before = _shared_memory()
-    yield temporary
-    assert wait_until(lambda: not list(temporary.iterdir()) and not _shared_memory() - before), [
-        *temporary.rglob("*"),
-        *(_shared_memory() - before),
-    ]
-    monkeypatch.setattr(tempfile, "tempdir", None)
-
-
-def _shared_memory() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob("*")}
+    monkeypatch.setattr(folders, "_MEMORY", memory)
+    try:
+        yield temporary
+        left = lambda: [*temporary.iterdir(), *memory.iterdir()]  # noqa: E731
+        assert wait_until(lambda: not left()), left()
+    finally:
+        shutil.rmtree(memory)
+        monkeypatch.setattr(tempfile, "tempdir", None)

@@ -8,6 +8,7 @@ import errno
 import faulthandler
 import importlib
 import importlib.util
+import io
 import json
 import os
 import resource
@@ -23,6 +24,7 @@ from . import answers
 from .channel import Channel
 
 _PR_SET_PDEATHSIG = 1
+_IOLBF = 1
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
@@ -61,6 +63,11 @@ def _settle(folder: str, server: int) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+    # A crash loses what is in buffers: both Python's and the C library's standard output go out line by line.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    library = ctypes.CDLL(None)
+    library.setvbuf(ctypes.c_void_p.in_dll(library, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
     faulthandler.enable(all_threads=False)
     temporary = os.path.join(folder, "tmp")
     os.environ["TMPDIR"] = temporary
