@@ -6,6 +6,7 @@
 #include "abi/ort_plugin.h"
 #include "onnxruntime/provider.h"
 #include "onnxruntime/status.h"
+#include "runtime/host_onnxruntime.h"
 #include "runtime/rknn_ep.h"
 
 namespace rknn_ep {
@@ -145,6 +146,7 @@ RKNN_EP_EXPORT rknn_ep::ort::OrtStatus* CreateEpFactories(const char*, const rkn
                                    "rknn_ep needs ONNX Runtime 1.23 or later: pip install 'onnxruntime>=1.23'");
   }
   *factory_count = 0;
+  rknn_ep::remember_onnxruntime(api);
   return rknn_ep::as_status(*api, rknn_ep::ort::ORT_EP_FAIL, [&] {
     if (max_factories == 0) throw rknn_ep::Failure("ONNX Runtime leaves no room for a provider factory");
     factories[0] = new rknn_ep::Factory(*api, base->GetVersionString(), rknn_ep::ort::running_minor_version(*base));

@@ -1,9 +1,22 @@
+#include <cstring>
+#include <fstream>
+
 #include "runtime/executor.h"
 #include "runtime/failure.h"
 
 namespace rknn_ep {
+namespace {
+
+bool is_vendor_file(const std::string& path) {
+  char magic[4] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof(magic));
+  return std::memcmp(magic, "RKNN", sizeof(magic)) == 0;
+}
+
+}  // namespace
 
 BundleSource BundleSource::open_file(const std::string& path) {
+  if (is_vendor_file(path)) return {path, nullptr, nullptr};
   std::string error;
   auto archive = Archive::open_file(path, error);
   if (archive == nullptr) throw Failure("bundle " + path + ": " + error);

@@ -30,14 +30,23 @@ class CopyingFlow final : public Flow {
   }
 
   void run(const void* const* inputs, void* const* outputs) override {
-    const RknnLibrary& library = calls_.library;
     for (size_t index = 0; index < inputs_.size(); ++index) {
       inputs_[index].buf = const_cast<void*>(inputs[index]);  // rknn_api only reads it
     }
+    compute(inputs_.data(), outputs);
+  }
+
+  void run_inputs(const rknn_input* inputs, void* const* outputs) override {
+    compute(const_cast<rknn_input*>(inputs), outputs);
+  }
+
+ private:
+  void compute(rknn_input* inputs, void* const* outputs) {
+    const RknnLibrary& library = calls_.library;
     for (size_t index = 0; index < outputs_.size(); ++index) outputs_[index].buf = outputs[index];
     const auto n_inputs = static_cast<uint32_t>(inputs_.size());
     const auto n_outputs = static_cast<uint32_t>(outputs_.size());
-    calls_.check("rknn_inputs_set", library.inputs_set(context_, n_inputs, inputs_.data()));
+    calls_.check("rknn_inputs_set", library.inputs_set(context_, n_inputs, inputs));
     calls_.check("rknn_run", library.run(context_, nullptr));
     calls_.check("rknn_outputs_get", library.outputs_get(context_, n_outputs, outputs_.data(), nullptr));
     if (library.outputs_release != nullptr) {
@@ -45,7 +54,6 @@ class CopyingFlow final : public Flow {
     }
   }
 
- private:
   const rknn_context context_;
   const Calls calls_;
   std::vector<rknn_input> inputs_;

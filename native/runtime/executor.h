@@ -12,6 +12,8 @@
 
 namespace rknn_ep {
 
+class Binding;
+
 class Executor {
  public:
   explicit Executor(Interface interface) : interface_(std::move(interface)) {}
@@ -24,21 +26,36 @@ class Executor {
   // One address for each of interface().inputs and outputs, each with exactly its `bytes`. Throws Failure.
   virtual void run(const void* const* inputs, void* const* outputs) = 0;
 
+  // Inputs in types and layouts of the caller's. Throws Failure, also where this executor takes its own alone.
+  virtual void run_inputs(const rknn_input* inputs, void* const* outputs);
+
+  // Refuses runs from now on and gives the device back, once the runs under way are done. May be called again.
+  virtual void shut_down() noexcept {}
+
+  // Memory that device and caller share, for one inference at a time. Throws Failure where there is no such memory.
+  // `options`: see rknn_ep_binding_open.
+  virtual std::unique_ptr<Binding> bind(const KeyValues& options);
+
+  // What there is to know about it, as key=value pairs: see rknn_ep_executor_describe.
+  virtual KeyValues describe() const;
+
  private:
   Interface interface_;
 };
 
-// Where a bundle's bytes are.
+// Where a model's bytes are: a bundle, or a file that the device's runtime reads itself (.rknn).
 struct BundleSource {
   std::string path;                          // of a file, or of nothing where the bytes came another way
-  std::shared_ptr<const Archive> archive;    // always
+  std::shared_ptr<const Archive> archive;    // null: not a bundle
   std::shared_ptr<const void> memory_owner;  // keeps the archive's memory alive where it is not a mapped file
 
+  // A file of the vendor's format is not opened here: rknn_init does.
   static BundleSource open_file(const std::string& path);
   static BundleSource open_memory(const void* data, size_t size, std::shared_ptr<const void> owner,
                                   const std::string& origin);
 
-  // Reads native.txt. Throws Failure where there is none.
+  bool is_bundle() const { return archive != nullptr; }
+  // Reads native.txt of a bundle. Throws Failure where there is none.
   Interface interface() const;
   std::string origin() const { return path.empty() ? "the embedded bundle" : path; }
 };

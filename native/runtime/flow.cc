@@ -6,9 +6,7 @@ namespace rknn_ep {
 
 void Calls::check(const char* function, int code) const {
   if (code == RKNN_SUCC) return;
-  std::string text = "partition " + interface.partition + ": " + rknn_error(function, code) + " in " + library.name;
-  if (library.is_simulator()) text += "; its reason is on standard error";
-  throw Failure(text);
+  throw Failure("partition " + interface.partition + ": " + library_error(library, function, code));
 }
 
 IoMode choose_io_mode(const std::string& option, const Calls& calls) {

@@ -26,8 +26,9 @@ class Flow {
   Flow(const Flow&) = delete;
   Flow& operator=(const Flow&) = delete;
 
-  // As Executor::run.
+  // As Executor::run and run_inputs.
   virtual void run(const void* const* inputs, void* const* outputs) = 0;
+  virtual void run_inputs(const rknn_input* inputs, void* const* outputs) = 0;
 };
 
 enum class IoMode {

@@ -1,5 +1,7 @@
 #include "runtime/interface.h"
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 
 #include "bundle/key_values.h"
@@ -61,24 +63,12 @@ class Reader {
       throw Failure(origin_ + ": '" + spec.name + "' has " + std::to_string(spec.dims.size()) +
                     " dimensions, rknn_api holds 16");
     }
-    uint64_t bytes = 0;
-    for (const ElementType& type : kElementTypes) {
-      if (spec.type_name != type.name) continue;
-      spec.onnx_type = type.onnx_type;
-      spec.rknn_type = type.rknn_type;
-      bytes = type.bytes;
-    }
-    if (bytes == 0)
+    const auto known = std::find_if(std::begin(kElementTypes), std::end(kElementTypes),
+                                    [&](const ElementType& type) { return spec.type_name == type.name; });
+    if (known == std::end(kElementTypes)) {
       throw Failure(origin_ + ": '" + spec.name + "' has type " + spec.type_name + ", which rknn_api lacks");
-    for (const int64_t dim : spec.dims) {
-      if (dim < 1 || bytes * static_cast<uint64_t>(dim) > std::numeric_limits<uint32_t>::max() ||
-          dim > std::numeric_limits<int32_t>::max()) {
-        throw Failure(origin_ + ": '" + spec.name + "' has the impossible shape " +
-                      shape_text(spec.dims.data(), spec.dims.size()));
-      }
-      bytes *= static_cast<uint64_t>(dim);
     }
-    spec.bytes = static_cast<uint32_t>(bytes);
+    set_type(spec, known->rknn_type, origin_);
     return spec;
   }
 
@@ -106,6 +96,28 @@ Interface read_interface(std::string_view text, const std::string& origin) {
   found.inputs = reader.tensors("input");
   found.outputs = reader.tensors("output");
   return found;
+}
+
+void set_type(TensorSpec& spec, rknn_tensor_type type, const std::string& origin) {
+  const auto known = std::find_if(std::begin(kElementTypes), std::end(kElementTypes),
+                                  [&](const ElementType& one) { return one.rknn_type == type; });
+  if (known == std::end(kElementTypes)) {
+    throw Failure(origin + ": '" + spec.name + "' has rknn_tensor_type " + std::to_string(type) +
+                  ", which cannot stand at a border");
+  }
+  spec.type_name = known->name;
+  spec.onnx_type = known->onnx_type;
+  spec.rknn_type = type;
+  uint64_t bytes = known->bytes;
+  for (const int64_t dim : spec.dims) {
+    if (dim < 1 || bytes * static_cast<uint64_t>(dim) > std::numeric_limits<uint32_t>::max() ||
+        dim > std::numeric_limits<int32_t>::max()) {
+      throw Failure(origin + ": '" + spec.name + "' has the impossible shape " +
+                    shape_text(spec.dims.data(), spec.dims.size()));
+    }
+    bytes *= static_cast<uint64_t>(dim);
+  }
+  spec.bytes = static_cast<uint32_t>(bytes);
 }
 
 std::string shape_text(const int64_t* dims, size_t count) {

@@ -32,6 +32,10 @@ struct Interface {
 // Reads native.txt. Throws Failure, naming `origin`, for lines of another format or with impossible values.
 Interface read_interface(std::string_view text, const std::string& origin);
 
+// Fills in the element type and the size in bytes. Throws Failure, naming `origin`, for a type that cannot stand at a
+// border and for dimensions that no memory holds.
+void set_type(TensorSpec& spec, rknn_tensor_type type, const std::string& origin);
+
 // "[1,3,48,320]"
 std::string shape_text(const int64_t* dims, size_t count);
 

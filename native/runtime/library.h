@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "abi/rknn_api.h"
 #include "bundle/key_values.h"
@@ -23,6 +24,8 @@ struct RknnLibrary {
   decltype(&::rknn_destroy_mem) destroy_mem = nullptr;
   decltype(&::rknn_set_io_mem) set_io_mem = nullptr;
   decltype(&::rknn_set_core_mask) set_core_mask = nullptr;
+  decltype(&::rknn_dup_context) dup_context = nullptr;
+  std::vector<std::string> missing;  // the functions of rknn_api that it lacks, of all that its users may call
   // Ours alone: (OrtApi of the host or null, options of the next rknn_init on this thread as key=value lines).
   int (*configure)(const void* ort_api, const char* options_text) = nullptr;
 
@@ -44,5 +47,8 @@ bool on_rockchip_soc();
 
 // "rknn_run failed with -6 (RKNN_ERR_MODEL_INVALID)"
 std::string rknn_error(const char* function, int code);
+
+// The same with the library's name, where its reason is to be found and, for codes that say so, what to do.
+std::string library_error(const RknnLibrary& library, const char* function, int code);
 
 }  // namespace rknn_ep

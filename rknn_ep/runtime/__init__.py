@@ -1,7 +1,15 @@
-"""Executors: what takes a bundle and runs it, as Python sees it."""
+"""Running compiled models from Python: the Python face of the native runtime, without ONNX Runtime's sessions around it.
 
-from __future__ import annotations
+    from rknn_ep.runtime import Session
 
-from rknn_ep.runtime.executor import BundleExecutor, open_bundle
+    with Session("model_ctx.onnx") as session:
+        scores, boxes = session.run([picture])
 
-__all__ = ["BundleExecutor", "open_bundle"]
+See docs/runtime.md.
+"""
+
+from rknn_ep.runtime.bundle_executor import BundleExecutor, open_bundle
+from rknn_ep.runtime.session import Session
+from rknn_ep.runtime.tensors import TensorInfo
+
+__all__ = ["BundleExecutor", "Session", "TensorInfo", "open_bundle"]

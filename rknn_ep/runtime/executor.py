@@ -1,168 +1,128 @@
-"""Runs one bundle from Python, on whichever kind of device: a library that implements rknn_api, or a Python object.
-
-    executor = open_bundle(content, choose_runtime(options), options)
-    outputs = executor.run([x])
-
-Frontends that hold addresses already (TVM) call `run_addresses`.
-"""
+"""Runs one compiled model on a library that implements rknn_api: arrays in, arrays out, by position."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from rknn_ep.artifact.atomic import write_atomically
-from rknn_ep.artifact.bundle import Bundle
-from rknn_ep.artifact.cache import Cache
-from rknn_ep.artifact.native_text import NativeDescription, TensorDescription
-from rknn_ep.errors import ExecutionError, ShapeError
-from rknn_ep.options import Options
-from rknn_ep.records import PythonExecutor, Runtime
-from rknn_ep.runtime.native import last_error, let_simulator_find_onnxruntime, library
+from rknn_ep.artifact.native_text import format_lines, parse_lines
+from rknn_ep.errors import ExecutionError
+from rknn_ep.runtime.binding import Binding
+from rknn_ep.runtime.native import Input, encoded, library, onnxruntime_library, raise_last_error
 
-NUMPY_TYPES: dict[str, Any] = {
-    "FLOAT": np.float32,
-    "FLOAT16": np.float16,
-    "BFLOAT16": ml_dtypes.bfloat16,
-    "INT8": np.int8,
-    "UINT8": np.uint8,
-    "INT16": np.int16,
-    "UINT16": np.uint16,
-    "INT32": np.int32,
-    "UINT32": np.uint32,
-    "INT64": np.int64,
-    "BOOL": np.bool_,
-}
-"""ONNX name of an element type at a partition's border -> numpy's."""
+Array = np.ndarray[Any, Any]
 
 
-class BundleExecutor:
-    """A bundle that is open on a device. Any number of threads may run it at once."""
+def address_of(array: Array) -> int:
+    """Where a contiguous array's first element lies."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]  # a third of what array.ctypes takes
+    except (TypeError, ValueError, BufferError):  # read-only, or a type that the buffer protocol does not know
+        return int(array.ctypes.data)
 
-    def __init__(self, description: NativeDescription, handle: int | None, python: PythonExecutor | None, keep: Any) -> None:
-        self.description = description
-        self._handle = handle
-        self._python = python
-        self._keep = keep  # the memory that the bundle lies in
-        self._native_run = library().rknn_ep_executor_run if python is None else None
-        self._counts = (len(description.inputs), len(description.outputs))
-        self._addresses = [ctypes.c_void_p * count for count in self._counts]
-        self._sizes = [
-            (ctypes.c_uint64 * len(tensors))(*map(byte_size, tensors)) for tensors in (description.inputs, description.outputs)
-        ]
 
-    def run(self, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """Run once.
+class NativeExecutor:
+    """A model on a device. Thread-safe; `close` may come from any thread at any time.
+
+    A call that is under way keeps this object, and with it the native handle, alive.
+    """
+
+    def __init__(self, model: Path | bytes | Array, library_path: Path | str, options: Mapping[str, str]) -> None:
+        """Open it.
 
         Args:
-            inputs: arrays in the order of the bundle's inputs, with its shapes; other dtypes are converted.
-
-        Returns:
-            New arrays in the order of the bundle's outputs.
+            model: a bundle or a .rknn file; or a bundle's bytes, which stay where they are and are kept alive.
+            library_path: of librknnrt.so, or its name for the loader's search path.
+            options: core_mask, contexts, io_mode, simulation, simulation_threads.
 
         Raises:
-            ShapeError: an input is missing or has another shape than the partition was compiled for.
-            ExecutionError: the device failed.
+            ExecutionError: the library or the model cannot be loaded, or the device refuses.
         """
-        expected = self.description.inputs
-        if len(inputs) != len(expected):
-            raise ShapeError(f"partition {self.description.partition} takes {len(expected)} inputs, not {len(inputs)}")
-        given = [np.ascontiguousarray(array, NUMPY_TYPES[spec.dtype]) for array, spec in zip(inputs, expected, strict=True)]
-        for array, spec in zip(given, expected, strict=True):
-            if array.shape != spec.dims and not (spec.dims == () and array.size == 1):
-                raise ShapeError(f"input '{spec.name}' has shape {list(array.shape)}, not {list(spec.dims)}")
-        outputs = [np.empty(spec.dims, NUMPY_TYPES[spec.dtype]) for spec in self.description.outputs]
-        self.run_addresses([array.ctypes.data for array in given], [array.ctypes.data for array in outputs])
-        return outputs
+        self._library = library()
+        self._handle: int | None = None
+        handle = ctypes.c_void_p()
+        text = encoded(format_lines({**options, "onnxruntime": onnxruntime_library()}))
+        if isinstance(model, Path):
+            code = self._library.rknn_ep_executor_open(encoded(model), encoded(library_path), text, ctypes.byref(handle))
+        else:
+            self._memory = np.frombuffer(model, np.uint8)
+            code = self._library.rknn_ep_executor_open_memory(
+                self._memory.ctypes.data, self._memory.nbytes, encoded(library_path), text, ctypes.byref(handle)
+            )
+        if code:
+            raise_last_error()
+        self._handle = handle.value
+        self.facts = parse_lines(self._library.rknn_ep_executor_describe(handle).decode("utf-8", "surrogateescape"))
+        self._run = self._library.rknn_ep_executor_run
+        counts = int(self.facts["inputs"]), int(self.facts["outputs"])
+        self._inputs = ctypes.c_void_p * counts[0]
+        self._outputs = ctypes.c_void_p * counts[1]
+        self._sizes = tuple(ctypes.c_uint64 * count for count in counts)
+
+    def sized(self, input_bytes: Sequence[int], output_bytes: Sequence[int]) -> None:
+        """Say how large the arrays are that `run` will be given: native code compares them with the model's."""
+        self._input_sizes = self._sizes[0](*input_bytes)
+        self._output_sizes = self._sizes[1](*output_bytes)
+
+    def run(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Fill `outputs`. Every array is contiguous and of the size that `sized` named.
+
+        Raises:
+            ExecutionError: the device failed, or the executor is closed.
+        """
+        self.run_addresses([address_of(one) for one in inputs], [address_of(one) for one in outputs])
 
     def run_addresses(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
-        """Run once on memory of the caller: one address a tensor, each as large and of the type that the bundle says.
+        """Run on memory of the caller: one address a tensor, each as large as `sized` named.
 
         Raises:
-            ExecutionError: the device failed.
+            ExecutionError: as `run`.
         """
-        if self._python is not None:
-            self._run_python(self._python, inputs, outputs)
-            return
-        n_inputs, n_outputs = self._counts
-        in_type, out_type = self._addresses
-        in_sizes, out_sizes = self._sizes
-        if self._native_run(  # type: ignore[misc]
-            self._handle, in_type(*inputs), in_sizes, n_inputs, out_type(*outputs), out_sizes, n_outputs
+        if self._run(
+            self._handle,
+            self._inputs(*inputs),
+            self._input_sizes,
+            len(inputs),
+            self._outputs(*outputs),
+            self._output_sizes,
+            len(outputs),
         ):
-            raise ExecutionError(f"partition {self.description.partition}: {last_error()}")
+            raise_last_error()
+
+    def run_inputs(self, inputs: Sequence[tuple[Array, int, int, bool]], outputs: Sequence[Array]) -> None:
+        """The same with (array, rknn_tensor_type, rknn_tensor_format, pass_through) for each input.
+
+        Raises:
+            ExecutionError: as `run`, and where the device does not take that type or layout.
+        """
+        forms = (Input * len(inputs))(*(Input(address_of(one), one.nbytes, *form) for one, *form in inputs))
+        if self._library.rknn_ep_executor_run_inputs(
+            self._handle, forms, len(forms), self._outputs(*map(address_of, outputs)), self._output_sizes, len(outputs)
+        ):
+            raise_last_error()
+
+    def bind(self, options: Mapping[str, str]) -> Binding:
+        """Memory that device and caller share; see `Session.bind`.
+
+        Raises:
+            ExecutionError: the device has no such memory, or not in the type or layout that was asked for.
+        """
+        handle = ctypes.c_void_p()
+        if self._library.rknn_ep_binding_open(self._handle, encoded(format_lines(options)), ctypes.byref(handle)):
+            raise_last_error()
+        if handle.value is None:
+            raise ExecutionError("rknn_ep_binding_open gave nothing")
+        return Binding(handle.value)
 
     def close(self) -> None:
-        """Give the device back. No run may be under way; idempotent."""
-        if self._handle is not None:
-            library().rknn_ep_executor_close(self._handle)
-            self._handle = None
-        if self._python is not None:
-            self._python.close()
-            self._python = None
+        """Wait for the runs that are under way and give the device back; runs that come later fail."""
+        if self._handle is not None and self._library.rknn_ep_executor_shut_down(self._handle):
+            raise_last_error()
 
-    def _run_python(self, python: PythonExecutor, inputs: Sequence[int], outputs: Sequence[int]) -> None:
-        arrays = [_array(address, spec) for address, spec in zip(inputs, self.description.inputs, strict=True)]
-        for array in arrays:
-            array.flags.writeable = False
-        results = python.run(arrays)
-        for address, spec, result in zip(outputs, self.description.outputs, results, strict=True):
-            if np.shape(result) != spec.dims:
-                raise ExecutionError(f"output '{spec.name}' has shape {list(np.shape(result))}, not {list(spec.dims)}")
-            _array(address, spec)[...] = result
-
-
-def open_bundle(content: bytes | np.ndarray[Any, Any], runtime: Runtime, options: Options) -> BundleExecutor:
-    """Open a bundle that lies in memory on a device.
-
-    Args:
-        content: the bundle's bytes; an array is used where it lies and kept alive, not copied.
-        runtime: the device: `rknn_ep.pipeline.choose_runtime` finds the one that options name.
-        options: how to run on it (core_mask, contexts, io_mode, simulation, simulation_threads).
-
-    Raises:
-        ArtifactError: it is no bundle, or damaged, or of another version.
-        ExecutionError: the device refused it: made for another SoC, or for the simulator only.
-    """
-    memory = np.frombuffer(content, np.uint8) if isinstance(content, bytes) else content
-    bundle = Bundle.from_bytes(memory.tobytes(), "the bundle in memory")
-    description = NativeDescription.from_text(bundle.read("native.txt").decode(), "native.txt of the bundle in memory")
-    if runtime.executor is not None:
-        python = runtime.executor(_as_file(memory.tobytes(), options), options.as_text())
-        return BundleExecutor(description, None, python, None)
-    if runtime.library is None:
-        raise ExecutionError(f"device '{runtime.name}' has neither a library nor an executor: its plugin is broken")
-    let_simulator_find_onnxruntime()
-    handle = ctypes.c_void_p()
-    text = "".join(f"{name}={value}\n" for name, value in options.as_text().items())
-    path = str(runtime.library())
-    if library().rknn_ep_executor_open_memory(
-        memory.ctypes.data, memory.nbytes, path.encode(), text.encode(), ctypes.byref(handle)
-    ):
-        raise ExecutionError(f"partition {description.partition} for {description.target}: {last_error()}")
-    return BundleExecutor(description, handle.value, None, memory)
-
-
-def byte_size(tensor: TensorDescription) -> int:
-    """Bytes of a tensor at the border."""
-    return math.prod(tensor.dims) * int(np.dtype(NUMPY_TYPES[tensor.dtype]).itemsize)
-
-
-def _as_file(content: bytes, options: Options) -> Path:
-    """The bundle as a file, for devices that are Python objects."""
-    cache = Cache(options.cache_dir)
-    key = f"executed-{hashlib.sha256(content).hexdigest()}"
-    return cache.get_bundle(key) or cache.put_bundle(key, lambda path: write_atomically(path, content))
-
-
-def _array(address: int, tensor: TensorDescription) -> np.ndarray[Any, Any]:
-    raw = (ctypes.c_uint8 * byte_size(tensor)).from_address(address)
-    array: np.ndarray[Any, Any] = np.ctypeslib.as_array(raw).view(NUMPY_TYPES[tensor.dtype]).reshape(tensor.dims)
-    return array
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None) is not None:
+            self._library.rknn_ep_executor_close(self._handle)

@@ -1,14 +1,16 @@
-"""The C interface of librknn_ep.so (native/runtime/rknn_ep.h) through ctypes, and what the simulator needs in this process."""
+"""librknn_ep.so through ctypes: the declarations of native/runtime/rknn_ep.h."""
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from rknn_ep.api import native_library
+from rknn_ep.errors import ExecutionError
 
 ONNXRUNTIME_VARIABLE = "RKNN_EP_ONNXRUNTIME"
 """Path of the libonnxruntime that the simulator computes with, outside of ONNX Runtime's own sessions."""
@@ -16,40 +18,86 @@ ONNXRUNTIME_VARIABLE = "RKNN_EP_ONNXRUNTIME"
 
 @cache
 def library() -> ctypes.CDLL:
-    """The native library with the executor's functions declared.
+    """The native library, the same copy that ONNX Runtime loads as a provider.
 
     Raises:
         NotInstalledError: the native libraries are not installed.
     """
     loaded = ctypes.CDLL(str(native_library("PROVIDER")))
-    text, address, size = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_uint64
-    addresses, sizes = ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_uint64)
+    text, address, number = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_uint64
+    code = ctypes.c_int
+    handle = ctypes.POINTER(address)
     _declare(loaded, "rknn_ep_last_error", text)
-    _declare(loaded, "rknn_ep_executor_open_memory", ctypes.c_int, address, size, text, text, addresses)
-    _declare(loaded, "rknn_ep_executor_run", ctypes.c_int, address, addresses, sizes, size, addresses, sizes, size)
+    _declare(loaded, "rknn_ep_executor_open", code, text, text, text, handle)
+    _declare(loaded, "rknn_ep_executor_open_memory", code, address, number, text, text, handle)
+    _declare(loaded, "rknn_ep_executor_run", code, address, address, address, number, address, address, number)
+    _declare(loaded, "rknn_ep_executor_run_inputs", code, address, address, number, address, address, number)
+    _declare(loaded, "rknn_ep_executor_describe", text, address)
+    _declare(loaded, "rknn_ep_executor_shut_down", code, address)
     _declare(loaded, "rknn_ep_executor_close", None, address)
+    _declare(loaded, "rknn_ep_binding_open", code, address, text, handle)
+    _declare(loaded, "rknn_ep_binding_describe", text, address)
+    _declare(
+        loaded, "rknn_ep_binding_memory", code,
+        address, ctypes.c_int, number, handle, ctypes.POINTER(number), ctypes.POINTER(ctypes.c_int32),
+    )  # fmt: skip
+    _declare(loaded, "rknn_ep_binding_run", code, address)
+    _declare(loaded, "rknn_ep_binding_close", None, address)
     return loaded
-
-
-def last_error() -> str:
-    """Why the last native call on this thread failed."""
-    text: bytes = library().rknn_ep_last_error()
-    return text.decode("utf-8", "replace")
-
-
-def let_simulator_find_onnxruntime() -> None:
-    """Name the Python package's libonnxruntime to the simulator, unless the user named one. Imports nothing."""
-    if ONNXRUNTIME_VARIABLE in os.environ:
-        return
-    spec = find_spec("onnxruntime")
-    if spec is None or spec.origin is None:
-        return
-    found = sorted((Path(spec.origin).parent / "capi").glob("libonnxruntime.so*"))
-    if found:
-        os.environ[ONNXRUNTIME_VARIABLE] = str(found[0])
 
 
 def _declare(loaded: ctypes.CDLL, name: str, result: type | None, *arguments: type) -> None:
     function = getattr(loaded, name)
     function.restype = result
     function.argtypes = list(arguments)
+
+
+class Input(ctypes.Structure):
+    """rknn_ep_input: one input in a type and layout of the caller's."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("size", ctypes.c_uint64),
+        ("type", ctypes.c_int32),
+        ("format", ctypes.c_int32),
+        ("pass_through", ctypes.c_int32),
+    )
+
+
+def raise_last_error() -> NoReturn:
+    """Raise what the library says about the call that failed on this thread.
+
+    Raises:
+        ExecutionError: always; the lines after the first are the remedy.
+    """
+    text = (library().rknn_ep_last_error() or b"").decode("utf-8", "replace")
+    message, _, remedy = (text or "the native runtime failed without a reason").partition("\n")
+    raise ExecutionError(message, remedy=remedy.strip())
+
+
+def encoded(text: str | Path) -> bytes:
+    """Text or a path as C reads it: what UTF-8 cannot hold (file names) goes through unchanged."""
+    return str(text).replace("\0", "").encode("utf-8", "surrogateescape")
+
+
+def onnxruntime_library() -> str:
+    """Path of the library that the simulator computes with where no ONNX Runtime has loaded us as a provider; empty: none.
+
+    The one that the environment names, else that of the installed onnxruntime package, which is not imported.
+    """
+    return os.environ.get(ONNXRUNTIME_VARIABLE) or _packaged_onnxruntime()
+
+
+def let_simulator_find_onnxruntime() -> None:
+    """Name the package's library to simulators that native code opens by itself, unless the user named one."""
+    if ONNXRUNTIME_VARIABLE not in os.environ and (path := _packaged_onnxruntime()):
+        os.environ[ONNXRUNTIME_VARIABLE] = path
+
+
+@cache
+def _packaged_onnxruntime() -> str:
+    spec = importlib.util.find_spec("onnxruntime")
+    if spec is None or spec.origin is None:
+        return ""
+    found = sorted((Path(spec.origin).parent / "capi").glob("libonnxruntime.so*"))
+    return str(found[0]) if found else ""

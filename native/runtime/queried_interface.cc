@@ -1,0 +1,49 @@
+// The border of a model that only the device's runtime can read, from what rknn_query says.
+#include "runtime/queried_interface.h"
+
+#include <algorithm>
+
+#include "runtime/failure.h"
+
+namespace rknn_ep {
+namespace {
+
+constexpr uint32_t kMostTensors = 4096;
+
+TensorSpec read_tensor(const NpuContext& context, rknn_query_cmd command, uint32_t index) {
+  rknn_tensor_attr attr{};
+  attr.index = index;
+  context.check("rknn_query", context.library().query(context.handle(), command, &attr, sizeof(attr)));
+  TensorSpec spec;
+  spec.name.assign(attr.name, std::find(attr.name, attr.name + sizeof(attr.name), '\0'));
+  if (attr.n_dims > RKNN_MAX_DIMS) throw Failure("'" + spec.name + "' has impossible dimensions");
+  spec.dims.assign(attr.dims, attr.dims + attr.n_dims);
+  // Programs see pictures as ONNX does, whatever order the runtime tells them in.
+  if (attr.n_dims == 4 && attr.fmt == RKNN_TENSOR_NHWC)
+    std::rotate(spec.dims.begin() + 1, spec.dims.end() - 1, spec.dims.end());
+  // Codes and float16 are float32 at the border, as in the ONNX model before it was compiled.
+  const bool real = attr.type == RKNN_TENSOR_FLOAT16 || attr.type == RKNN_TENSOR_BFLOAT16 ||
+                    attr.qnt_type == RKNN_TENSOR_QNT_AFFINE_ASYMMETRIC || attr.qnt_type == RKNN_TENSOR_QNT_DFP;
+  set_type(spec, real ? RKNN_TENSOR_FLOAT32 : attr.type, "rknn_query");
+  return spec;
+}
+
+}  // namespace
+
+Interface query_interface(const NpuContext& context, const std::string& name) {
+  rknn_input_output_num numbers{};
+  context.check("rknn_query",
+                context.library().query(context.handle(), RKNN_QUERY_IN_OUT_NUM, &numbers, sizeof(numbers)));
+  if (std::max(numbers.n_input, numbers.n_output) > kMostTensors)
+    throw Failure(name + ": impossible numbers of tensors");
+  Interface found;
+  found.partition = name;
+  found.target = "this SoC";
+  for (uint32_t i = 0; i < numbers.n_input; ++i) found.inputs.push_back(read_tensor(context, RKNN_QUERY_INPUT_ATTR, i));
+  for (uint32_t i = 0; i < numbers.n_output; ++i) {
+    found.outputs.push_back(read_tensor(context, RKNN_QUERY_OUTPUT_ATTR, i));
+  }
+  return found;
+}
+
+}  // namespace rknn_ep

@@ -1,0 +1,286 @@
+"""Sessions: a compiled model, ready to run on a device, with named inputs and outputs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from rknn_ep.artifact.native_text import TensorDescription
+from rknn_ep.errors import ExecutionError, OptionError, ShapeError
+from rknn_ep.records import PythonExecutor
+from rknn_ep.runtime.binding import Binding, DeviceTensor
+from rknn_ep.runtime.devices import choose_device
+from rknn_ep.runtime.executor import NativeExecutor
+from rknn_ep.runtime.source import Source, open_source
+from rknn_ep.runtime.submission import Submissions
+from rknn_ep.runtime.tensors import TensorInfo
+
+Array = np.ndarray[Any, Any]
+Inputs = Mapping[str, Any] | Sequence[Any]
+_QUEUED_PER_CONTEXT = 4
+
+
+class Session:
+    """A compiled model on a device.
+
+        with Session("model_ctx.onnx", device="simulator", contexts=2) as session:
+            outputs = session.run([picture])
+            future = session.submit([picture])
+
+    Every method may be called from any thread; as many runs as there are contexts go at once, the others wait in the
+    order in which they came.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes,
+        *,
+        device: str = "auto",
+        core_mask: str | int = "auto",
+        contexts: int = 1,
+        io_mode: str = "auto",
+        simulation: str = "fast",
+        simulation_threads: int = 1,
+        queue: int = 0,
+        partition: str | None = None,
+    ) -> None:
+        """Open a model.
+
+        Args:
+            model: an EPContext model that is one partition, a bundle (path or bytes), or a .rknn file; on the simulator a
+                .rknn file needs its companion, see docs/simulator.md.
+            device: auto, simulator, board, and what plugins add.
+            core_mask: auto, all or a bit mask of NPU cores. Several contexts share the cores out, one each in turn.
+            contexts: how many inferences may run at once; they share the weights.
+            io_mode: auto, general or zero_copy: docs/options.md.
+            simulation: fast or exact.
+            simulation_threads: for each context of the simulator.
+            queue: how many submitted runs may wait; 0: four for each context.
+            partition: which partition of an EPContext model that has several.
+
+        Raises:
+            RknnEpError: ArtifactError, OptionError or ExecutionError, saying what is wrong with the model, the options or the
+                device.
+        """
+        source = open_source(model, partition)
+        runtime = choose_device(device)
+        options = {
+            "core_mask": str(core_mask).lower(),
+            "contexts": str(contexts),
+            "io_mode": io_mode,
+            "simulation": simulation,
+            "simulation_threads": str(simulation_threads),
+        }
+        if queue < 0:
+            raise OptionError(f"queue is a whole number from 0, not {queue}")
+        self.device = runtime.name
+        """The device's name: simulator, board."""
+        self._lock = threading.Lock()
+        self._closed = False
+        self._native: NativeExecutor | None = None
+        self._python: PythonExecutor | None = None
+        self._own: Binding | None = None
+        if runtime.library is not None:
+            self._native = NativeExecutor(source.model, runtime.library(), options)
+        elif runtime.executor is not None and isinstance(source.model, Path) and source.description is not None:
+            self._python = runtime.executor(source.model, options)
+        else:
+            raise OptionError(f"device '{runtime.name}' does not run {source.origin}")
+        self.inputs = self._tensors(source, "input")
+        """In the order in which `run` takes them."""
+        self.outputs = self._tensors(source, "output")
+        if self._native is not None:
+            self._native.sized([one.nbytes for one in self.inputs], [one.nbytes for one in self.outputs])
+        self._names = {one.name: index for index, one in enumerate(self.inputs)}
+        self._submissions = Submissions(contexts, queue or _QUEUED_PER_CONTEXT * contexts, f"rknn_ep-{self.device}")
+
+    def _tensors(self, source: Source, kind: str) -> tuple[TensorInfo, ...]:
+        facts = {} if self._native is None else self._native.facts
+        names = source.inputs if kind == "input" else source.outputs
+        if source.description is not None:
+            tensors = source.description.inputs if kind == "input" else source.description.outputs
+        else:
+            tensors = tuple(_described(facts, f"{kind}.{index}") for index in range(int(facts[f"{kind}s"])))
+        return tuple(
+            TensorInfo.of(
+                tensor,
+                names[index] if names else None,
+                DeviceTensor.of(facts, f"{kind}.{index}.device") if facts else None,
+                partial(self._buffer, kind, index) if facts else None,
+            )
+            for index, tensor in enumerate(tensors)
+        )
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What the native runtime says: library, library.missing, api_version, driver_version, weight_bytes, io_mode, ..."""
+        return dict(self._native.facts) if self._native is not None else {}
+
+    # ------------------------------------------------------------------------------------------ running
+
+    def run(self, inputs: Inputs | None = None, out: Sequence[Array] | None = None) -> list[Array]:
+        """One inference.
+
+        Args:
+            inputs: arrays by position, or by name. numpy arrays, or anything with `__dlpack__` on the CPU; they are read
+                where they lie. None: what lies in the `buffer` of each input.
+            out: arrays to fill instead of new ones: contiguous, of the outputs' shapes and dtypes.
+
+        Returns:
+            The outputs in order: new arrays, or `out`, or (with inputs None) views of each output's `buffer`.
+
+        Raises:
+            ShapeError: a number, name, shape or dtype that is not the model's.
+            ExecutionError: the device failed, or the session is closed.
+        """
+        if inputs is None:
+            binding = self._own_binding()
+            binding.run()
+            return [one.array for one in binding.outputs]
+        arrays = self._arrays(inputs)
+        results = [one.empty() for one in self.outputs] if out is None else self._checked(out)
+        self._execute(arrays, results)
+        return results
+
+    def submit(self, inputs: Inputs, out: Sequence[Array] | None = None, timeout: float | None = None) -> Future[list[Array]]:
+        """Start one inference; its arrays must stay as they are until the future is done.
+
+        Args:
+            inputs: as `run`.
+            out: as `run`.
+            timeout: seconds to wait for room in the queue; None: as long as it takes.
+
+        Returns:
+            A future of what `run` returns; started in the order of submission.
+
+        Raises:
+            ShapeError: as `run`, at once.
+            ExecutionError: the session is closed, or there was no room in time.
+        """
+        arrays = self._arrays(inputs)
+        results = None if out is None else self._checked(out)
+
+        def work() -> list[Array]:
+            filled = results if results is not None else [one.empty() for one in self.outputs]
+            self._execute(arrays, filled)
+            return filled
+
+        return self._submissions.submit(work, timeout)
+
+    def _execute(self, arrays: Sequence[Array], results: Sequence[Array]) -> None:
+        if self._native is not None:
+            self._native.run(arrays, results)
+            return
+        with self._lock:  # Python executors promise nothing about threads
+            if self._closed or self._python is None:
+                raise ExecutionError("the session is closed", remedy="Open a new one.")
+            for result, made in zip(results, self._python.run(arrays), strict=True):
+                result[...] = made
+
+    def _arrays(self, inputs: Inputs) -> list[Array]:
+        if isinstance(inputs, Mapping):
+            if inputs.keys() != self._names.keys():
+                raise ShapeError(f"the inputs are {list(self._names)}, not {list(inputs)}")
+            inputs = [inputs[name] for name in self._names]
+        elif isinstance(inputs, np.ndarray):
+            raise ShapeError("inputs is one array", remedy="Give a list, even for one input: run([array]).")
+        if len(inputs) != len(self.inputs):
+            raise ShapeError(f"the model has {len(self.inputs)} inputs, not {len(inputs)}")
+        return [info.array(value) for info, value in zip(self.inputs, inputs, strict=True)]
+
+    def _checked(self, out: Sequence[Array]) -> list[Array]:
+        if len(out) != len(self.outputs):
+            raise ShapeError(f"the model has {len(self.outputs)} outputs, not {len(out)}")
+        for info, array in zip(self.outputs, out, strict=True):
+            if array.shape != info.shape or array.dtype != info.dtype or not array.flags.carray:
+                raise ShapeError(
+                    f"'{info.name}' fills a writeable contiguous {info.dtype}{list(info.shape)}, "
+                    f"not {array.dtype}{list(array.shape)}"
+                )
+        return list(out)
+
+    # ------------------------------------------------------------------------------------------ bound memory
+
+    def bind(self, *, types: Mapping[str, str] | None = None, layouts: Mapping[str, str] | None = None) -> Binding:
+        """Memory that device and program share, with a context of its own: the zero-copy flow of rknn_api.
+
+            with session.bind() as bound:
+                bound.inputs[0].array[...] = picture
+                bound.run()
+                scores = bound.outputs[0].array
+
+        Args:
+            types: tensor name -> type in memory (uint8, int8, float16, float32, ...); else the device's own.
+            layouts: tensor name -> NHWC, NCHW or NC1HWC2; else what the device likes best, and NHWC for outputs.
+
+        Raises:
+            ShapeError: a name that is no input or output.
+            ExecutionError: the device has no memory to share, or not in that type or layout.
+        """
+        if self._native is None:
+            raise ExecutionError(f"device '{self.device}' has no memory to share")
+        options = {}
+        for key, chosen in (("type", types), ("format", layouts)):
+            for name, value in (chosen or {}).items():
+                options[f"{self._position(name)}.{key}"] = str(value).upper()
+        return self._native.bind(options)
+
+    def _position(self, name: str) -> str:
+        for kind, tensors in (("input", self.inputs), ("output", self.outputs)):
+            for index, one in enumerate(tensors):
+                if one.name == name:
+                    return f"{kind}.{index}"
+        raise ShapeError(f"no input or output is called '{name}': there are {[one.name for one in self.inputs + self.outputs]}")
+
+    def _own_binding(self) -> Binding:
+        with self._lock:
+            if self._closed:
+                raise ExecutionError("the session is closed", remedy="Open a new one.")
+            if self._own is None:
+                self._own = self.bind()
+            return self._own
+
+    def _buffer(self, kind: str, index: int) -> Array:
+        binding = self._own_binding()
+        return (binding.inputs if kind == "input" else binding.outputs)[index].array
+
+    # ------------------------------------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Cancel submitted runs that wait, let running ones end, and give the device back. May be called again."""
+        self._submissions.close()
+        with self._lock:
+            first, self._closed = not self._closed, True
+            if self._own is not None:
+                self._own.close()
+            if self._python is not None and first:
+                self._python.close()
+        if self._native is not None:
+            self._native.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _described(facts: Mapping[str, str], prefix: str) -> TensorDescription:
+    """A tensor of a model that only the device's runtime could read."""
+    kind = facts[f"{prefix}.device.type"]
+    codes = facts[f"{prefix}.device.qnt_type"] == "AFFINE"
+    return TensorDescription(
+        name=facts[f"{prefix}.name"],
+        dims=tuple(map(int, filter(None, facts[f"{prefix}.dims"].split(",")))),
+        dtype=facts[f"{prefix}.dtype"],
+        qtype=kind if codes or kind == "FLOAT16" else "NONE",
+        scale=float(facts[f"{prefix}.device.scale"]) if codes else 1.0,
+        zero_point=int(facts[f"{prefix}.device.zero_point"]) if codes else 0,
+    )
