@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rknn_ep.hookspecs import hookimpl
-from rknn_ep.records import Calibrator, Capability, Command, Importer, Target
+from rknn_ep.records import Calibrator, Capability, Command, HealthCheck, Importer, Target
 
 
 @hookimpl
@@ -39,8 +39,16 @@ def rknn_ep_importers() -> Iterable[Importer]:
 
 
 @hookimpl
+def rknn_ep_health_checks() -> Iterable[HealthCheck]:
+    """Plugins, host runtime, device, compilers, cache, and the model that is named."""
+    from rknn_ep.health import all_checks
+
+    return all_checks()
+
+
+@hookimpl
 def rknn_ep_commands() -> Iterable[Command]:
-    """demo, partition, quantize, compile, run, inspect, plugins."""
+    """demo, partition, quantize, compile, run, inspect, doctor, plugins."""
     from rknn_ep.cli.commands import all_commands
 
     return all_commands()

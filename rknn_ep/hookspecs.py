@@ -138,6 +138,7 @@ def rknn_ep_health_checks() -> Iterable[HealthCheck]:
         @rknn_ep.hookimpl
         def rknn_ep_health_checks():
             yield HealthCheck("npu-permissions", can_open_the_device)
+            yield HealthCheck("model-fits", fits_into_flash, takes_context=True)
     """
     raise AssertionError("a specification is never called")
 

@@ -84,7 +84,7 @@ class Options:
                 values[key] = _PARSERS[key](key, value)
             else:
                 raise OptionError(f"unknown option '{key}': {nearest(key, [*_PARSERS, 'input_shapes'])}")
-        options = cls(**values, plugin=plugin)
+        options = cls(**{"target": default_target(manager), **values}, plugin=plugin)
         target = manager.target(options.target)
         _one_of("device", options.device, ["auto", *manager.runtimes()])
         _one_of("calibration_method", options.calibration_method, manager.calibrators())
@@ -92,7 +92,7 @@ class Options:
 
     def as_text(self) -> dict[str, str]:
         """The options that differ from their defaults, as strings that `parse` reads back."""
-        default = Options()
+        default = Options(target=default_target(plugins()))
         text = dict(self.plugin)
         for item in fields(self):
             value = getattr(self, item.name)
@@ -104,6 +104,14 @@ class Options:
         if shapes:
             text["input_shapes"] = ";".join(shapes)
         return text
+
+
+def default_target(manager: PluginManager) -> str:
+    """What `target` is when nobody says: the SoC that this machine is, as far as its runtime knows it, else rk3588."""
+    for runtime in manager.runtimes().values():
+        if runtime.at_home() and (soc := runtime.target()):
+            return soc
+    return DEFAULT_TARGET
 
 
 def parse_input_shapes(value: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:

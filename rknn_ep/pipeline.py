@@ -114,8 +114,7 @@ def partition(model: Source, **options: Any) -> Report:
     from rknn_ep.partitioning import report
 
     parsed = Options.parse(options)
-    plan = make_plan(load_source(model, parsed), parsed, plugins())
-    made = report.build(plan)
+    made = report.build(plan_model(model, parsed))
     _write_report(made, parsed)
     return made
 
@@ -204,8 +203,20 @@ def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: 
     return Build(plan.target, tuple(built), made, from_cache=False)
 
 
-def make_plan(model: ir.Model, options: Options, manager: PluginManager) -> Plan:
-    """Normalise and partition: the first half of the way."""
+def plan_model(model: Source, options: Options, precision: str = "") -> Plan:
+    """Plan a model as it comes, in any form that an importer reads; see `make_plan`."""
+    return make_plan(load_source(model, options), options, plugins(), precision)
+
+
+def make_plan(model: ir.Model, options: Options, manager: PluginManager, precision: str = "") -> Plan:
+    """Normalise and partition: the first half of the way.
+
+    Args:
+        model: it is left as it is.
+        options: what the user asked for.
+        manager: the plugins whose targets and rules count.
+        precision: plan for it whether or not there is calibration data; by default what the options mean for the model.
+    """
     from rknn_ep.graph import normalize
     from rknn_ep.partitioning.partitioner import plan
 
@@ -214,7 +225,7 @@ def make_plan(model: ir.Model, options: Options, manager: PluginManager) -> Plan
     return plan(
         view,
         target,
-        choose_precision(view, options, target),
+        precision or choose_precision(view, options, target),
         exclude_nodes=options.exclude_nodes,
         exclude_ops=options.exclude_ops,
         min_partition_macs=options.min_partition_macs,
@@ -254,24 +265,14 @@ def choose_precision(view: View, options: Options, target: Target) -> str:
 
 
 def choose_runtime(options: Options, manager: PluginManager | None = None) -> Runtime:
-    """The device that `device` names, or the best that is available for `auto`.
+    """The device that `device` names, or for `auto` the one that this machine is, else the best that is available.
 
     Raises:
-        OptionError: it is not available here; the message says why.
+        OptionError: it is not available here; the message says why. On a machine that is a device, `auto` never means another.
     """
-    runtimes = (manager or plugins()).runtimes()
-    if options.device != "auto":
-        chosen = runtimes[options.device]
-        if why := chosen.available():
-            raise OptionError(f"device '{options.device}' is not available: {why}")
-        return chosen
-    automatic = sorted((record for record in runtimes.values() if record.automatic), key=lambda record: -record.automatic)
-    reasons = []
-    for record in automatic:
-        if not (why := record.available()):
-            return record
-        reasons.append(f"{record.name}: {why}")
-    raise OptionError("no device is available: " + ("; ".join(reasons) or "no plugin provides one"))
+    from rknn_ep.runtime.devices import choose_device
+
+    return choose_device(options.device, manager)
 
 
 # --------------------------------------------------------------------------------------------- steps

@@ -220,6 +220,12 @@ class Runtime:
     """Empty when the device is here; else why not."""
     automatic: int = 0
     """`device=auto` takes the available runtime with the highest value; 0 is never taken automatically."""
+    at_home: Callable[[], bool] = lambda: False
+    """Whether this machine is the device: then `device=auto` takes it, or fails with what `available` says, and nothing else."""
+    target: Callable[[], str] = lambda: ""
+    """The SoC of the device where there is one: the default of the option `target` on a machine where it is `at_home`."""
+    metadata: Callable[[], Mapping[str, str]] = lambda: {}
+    """What a host runtime shows of the device beside its name: soc, driver, cores."""
     description: str = ""
 
 
@@ -290,9 +296,19 @@ class Health:
     """What one health check found."""
 
     verdict: str
-    """ok, warning or error."""
+    """ok, warning or error; skipped where there is nothing to check."""
     evidence: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class HealthContext:
+    """What the user asked the doctor about."""
+
+    model: Path | None = None
+    """A model, compiled or not, that is meant to run here."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Provider options as text: target, contexts, device."""
 
 
 @dataclass(frozen=True)
@@ -300,8 +316,10 @@ class HealthCheck:
     """One line of `rknn-ep doctor`."""
 
     name: str
-    check: Callable[[], Health]
+    check: Callable[[], Health] | Callable[[HealthContext], Health]
     description: str = ""
+    takes_context: bool = False
+    """Whether `check` takes a HealthContext: a check of the model that the user named."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "abi/ort_plugin.h"
+#include "onnxruntime/device_metadata.h"
 #include "onnxruntime/provider.h"
 #include "onnxruntime/status.h"
 #include "runtime/host_onnxruntime.h"
@@ -69,7 +70,11 @@ class Factory final : public ort::OrtEpFactory {
       if (max_ep_devices == 0) return;
       const ort::OrtHardwareDevice* const device = factory.npu(devices, device_count);
       if (device == nullptr) return;
-      check(factory.api_, factory.api_.GetEpApi()->CreateEpDevice(&factory, device, nullptr, nullptr, &ep_devices[0]));
+      ort::OrtKeyValuePairs* const metadata = device_metadata(factory.api_);
+      ort::OrtStatus* const status =
+          factory.api_.GetEpApi()->CreateEpDevice(&factory, device, metadata, nullptr, &ep_devices[0]);
+      factory.api_.ReleaseKeyValuePairs(metadata);
+      check(factory.api_, status);
       *ep_device_count = 1;
     });
   }

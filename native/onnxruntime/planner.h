@@ -38,6 +38,9 @@ RKNN_EP_EXPORT void rknn_ep_plan_fail(void* plan, const char* message);
 // Writes to the session's log; severity 0 verbose, 1 info, 2 warning, 3 error, 4 fatal.
 RKNN_EP_EXPORT void rknn_ep_plan_log(void* plan, int severity, const char* message);
 
+// What the device's OrtEpDevice shows as its metadata: key=value lines. Read when the library is registered next.
+RKNN_EP_EXPORT void rknn_ep_set_device_metadata(const char* key_values);
+
 // Names of all options of the provider, one a line.
 RKNN_EP_EXPORT const char* rknn_ep_option_names(void);
 

@@ -35,6 +35,7 @@ def library() -> ctypes.CDLL:
     _declare(loaded, "rknn_ep_plan_fail", None, address, text)
     _declare(loaded, "rknn_ep_plan_log", None, address, ctypes.c_int, text)
     _declare(loaded, "rknn_ep_set_last_error", None, text)
+    _declare(loaded, "rknn_ep_set_device_metadata", None, text)
     _declare(loaded, "rknn_ep_option_names", text)
     _declare(loaded, "rknn_ep_version", text)
     return loaded

@@ -6,8 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from rknn_ep.api import EP_NAME, get_library_path
-from rknn_ep.errors import ExecutionError, NotInstalledError
-from rknn_ep_onnxruntime.native import PlanFunction, library
+from rknn_ep.artifact.native_text import format_lines
+from rknn_ep.errors import ExecutionError, NotInstalledError, OptionError
+from rknn_ep.options import Options
+from rknn_ep.pipeline import choose_runtime
+from rknn_ep_onnxruntime.native import PlanFunction, encoded, library
 from rknn_ep_onnxruntime.planner import answer
 
 OLDEST = (1, 23)
@@ -58,6 +61,7 @@ def register() -> None:
     library().rknn_ep_set_planner(_PLANNER)
     if _registered():
         return
+    library().rknn_ep_set_device_metadata(encoded(format_lines(_metadata())))
     try:
         onnxruntime.register_execution_provider_library(EP_NAME, path)
     except Exception as error:  # onnxruntime's exceptions share no base of their own
@@ -71,6 +75,15 @@ def unregister() -> None:
     if _registered():
         onnxruntime.unregister_execution_provider_library(EP_NAME)
     library().rknn_ep_set_planner(PlanFunction())
+
+
+def _metadata() -> dict[str, str]:
+    """What `OrtEpDevice.ep_metadata` shows: the device that `device=auto` means here, and what it says of itself."""
+    try:
+        runtime = choose_runtime(Options.parse({}))
+    except OptionError as error:  # a board that lacks something: sessions on it will say so, other devices still work
+        return {"device": "", "problem": error.message}
+    return {"device": runtime.name, **runtime.metadata()}
 
 
 def _registered() -> bool:

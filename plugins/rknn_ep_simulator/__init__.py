@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rknn_ep.errors import NotInstalledError
 from rknn_ep.hookspecs import hookimpl
-from rknn_ep.records import Compiler, CompileRequest, CompileResult, Runtime
+from rknn_ep.records import Compiler, CompileRequest, CompileResult, Health, HealthCheck, Runtime
 
 _DESCRIPTION = "the NPU's arithmetic on the PC's processor"
 
@@ -22,6 +22,18 @@ def rknn_ep_compilers() -> Iterable[Compiler]:
 def rknn_ep_runtimes() -> Iterable[Runtime]:
     """`device=simulator`: our own librknnrt.so, which `device=auto` takes where there is no board."""
     yield Runtime("simulator", library=_library, available=_unavailable, automatic=1, description=_DESCRIPTION)
+
+
+@hookimpl
+def rknn_ep_health_checks() -> Iterable[HealthCheck]:
+    """The simulator's library can be loaded and is of this version."""
+    yield HealthCheck("simulator", _check, "the simulator's library")
+
+
+def _check() -> Health:
+    from rknn_ep_simulator.health import check
+
+    return check(_library())
 
 
 def _compile(request: CompileRequest) -> CompileResult:

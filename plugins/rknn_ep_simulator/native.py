@@ -10,6 +10,7 @@ import onnx_ir as ir
 import rknn_ep
 from rknn_ep.artifact.native_text import NativeDescription, TensorDescription
 from rknn_ep.errors import CompileError
+from rknn_ep.partitioning.footprint import footprint
 from rknn_ep.records import CompileRequest
 from rknn_ep_simulator.graphs import DEQUANTIZE, QUANTIZE, constant, dequantize_of
 
@@ -26,6 +27,7 @@ def describe(model: ir.Model, request: CompileRequest) -> Callable[[str], str]:
     inputs = tuple(_tensor(value, _input_grid(value), request.partition) for value in model.graph.inputs)
     outputs = tuple(_tensor(value, _output_grid(value), request.partition) for value in model.graph.outputs)
     target = request.target
+    need = footprint(model, request.precision, request.groups)
 
     def text(exact_model: str) -> str:
         return NativeDescription(
@@ -38,8 +40,8 @@ def describe(model: ir.Model, request: CompileRequest) -> Callable[[str], str]:
             core_masks=target.core_masks,
             copying_api=target.copying_api,
             sdk=rknn_ep.__version__,
-            weight_bytes=_weight_bytes(model),
-            internal_bytes=_internal_bytes(model),
+            weight_bytes=need.weights,
+            internal_bytes=need.internal,
             exact_model=exact_model,
         ).to_text()
 
@@ -82,52 +84,3 @@ def _grid(node: ir.Node) -> Grid | None:
         return None
     signed = int(zero.reshape(-1)[0]) - (2 ** (8 * zero.dtype.itemsize - 1) if zero.dtype.kind == "u" else 0)
     return ("INT8" if zero.dtype.itemsize == 1 else "INT16", float(scale.reshape(-1)[0]), signed)
-
-
-def _device_bytes(value: ir.Value) -> int:
-    """Bytes of a value in the device's memory: real numbers are float16 there."""
-    if value.shape is None or value.dtype is None:
-        return 0
-    elements = 1
-    for dim in value.shape:
-        elements *= dim if isinstance(dim, int) else 1
-    return int(elements * min(value.dtype.itemsize, 2 if value.dtype == ir.DataType.FLOAT else 8))
-
-
-def _weight_bytes(model: ir.Model) -> int:
-    return sum(_device_bytes(value) for value in model.graph.initializers.values())
-
-
-def _internal_bytes(model: ir.Model) -> int:
-    """The most that intermediate tensors occupy together, each from its making to its last reading."""
-    last = {value: index for index, node in enumerate(model.graph) for value in node.inputs if value is not None}
-    for node in reversed(model.graph):
-        if node.op_type == DEQUANTIZE and node.inputs[0] is not None:  # whoever reads the real numbers reads the codes
-            last[node.inputs[0]] = max(last[node.inputs[0]], last.get(node.outputs[0], 0))
-    stored = [value for node in model.graph for value in node.outputs if _occupies(value)]
-    live = peak = 0
-    dying: dict[int, int] = {}
-    making: dict[ir.Node, list[ir.Value]] = {}
-    for value in stored:
-        producer = value.producer()
-        if producer is not None and producer.op_type == QUANTIZE and producer.inputs[0] is not None:
-            producer = producer.inputs[0].producer() or producer  # the operator itself writes the codes
-        if producer is not None:
-            making.setdefault(producer, []).append(value)
-    for index, node in enumerate(model.graph):
-        for value in making.get(node, ()):
-            size = _device_bytes(value)
-            live += size
-            if value in last:
-                dying[last[value]] = dying.get(last[value], 0) + size
-        peak = max(peak, live)
-        live -= dying.get(index, 0)
-    return peak
-
-
-def _occupies(value: ir.Value) -> bool:
-    """Codes are stored once; their real-valued shadow beside them is not."""
-    producer = value.producer()
-    if producer is None or producer.op_type == DEQUANTIZE:
-        return False
-    return not any(reader.op_type in (QUANTIZE, "Cast") for reader, _ in value.uses())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from rknn_ep.cli.output import Json, print_json, stdout
-from rknn_ep.errors import ArtifactError
+from rknn_ep.errors import ArtifactError, OptionError, RknnEpError
 
 ZIP_MAGIC = b"PK\x03\x04"
 RKNN_MAGICS = (b"RKNN", b"RKNX")
+BYTES = ("bytes", "size", "weights", "internal", "inputs", "outputs")
+"""What is shown with its thousands apart."""
 MOST_COLUMNS = 8
 """What is wider is shown entry by entry, not as a table."""
 
@@ -23,25 +26,34 @@ def inspect(
     cache: Annotated[
         bool, typer.Option("--cache", help="List what the cache holds (in PATH, else in its usual folder).")
     ] = False,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="SOC", help="The SoC whose memory an uncompiled model is estimated for.")
+    ] = None,
+    input_shapes: Annotated[
+        str | None,
+        typer.Option("--input-shapes", metavar="NAME:1,3,H,W;...", help="Shapes of a dynamic model, for the estimate."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show what a file says about itself, by its content and not by its name.
+    """Show what a file says about itself, by its content and not by its name, and how much memory it needs on the board.
 
     Example: `rknn-ep inspect model_ctx.onnx`
+
+    Before it is compiled: `rknn-ep inspect model.onnx --target rk3566`
 
     What the compiler of the vendor wrote: `rknn-ep inspect model.rknn --json`
 
     What is kept from earlier sessions: `rknn-ep inspect --cache`
     """
-    found = describe_cache(path) if cache else describe(path)
+    found = describe_cache(path) if cache else describe(path, {"target": target, "input_shapes": input_shapes})
     if json:
         print_json(found)
     else:
         _print(found)
 
 
-def describe(path: Path | None) -> dict[str, Any]:
-    """What the file at `path` is and holds.
+def describe(path: Path | None, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the file at `path` is and holds, with the memory it needs; `options` (target, input_shapes) shape the estimate.
 
     Raises:
         ArtifactError: it cannot be read, or is none of the kinds.
@@ -53,11 +65,28 @@ def describe(path: Path | None) -> dict[str, Any]:
             magic = file.read(4)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
-    if magic == ZIP_MAGIC:
-        return _bundle(path)
-    if magic in RKNN_MAGICS:
-        return _rknn(path)
-    return _onnx(path)
+    found = _bundle(path) if magic == ZIP_MAGIC else _rknn(path) if magic in RKNN_MAGICS else _onnx(path)
+    found["memory"] = _memory(path, found["kind"], dict(options or {}))
+    return found
+
+
+def _memory(path: Path, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What the model needs on the board; of one that is not compiled the estimate for each precision that it may get."""
+    from rknn_ep.memory import memory_of
+    from rknn_ep.options import Options
+    from rknn_ep.plugins import plugins
+
+    try:
+        if kind != "onnx":
+            return memory_of(path, options).to_dict()
+        target = plugins().target(Options.parse(options).target)
+        precisions = [precision for precision in ("int8", "fp16") if precision in target.precisions]
+        estimates = ((precision, memory_of(path, {**options, "precision": precision})) for precision in precisions)
+        return {"target": target.name} | {precision: memory.to_dict() for precision, memory in estimates}
+    except OptionError:
+        raise
+    except RknnEpError as error:
+        return {"unknown": error.message, "remedy": error.remedy}
 
 
 def describe_cache(folder: Path | None) -> dict[str, Any]:
@@ -188,7 +217,7 @@ def _text(key: str, value: Any) -> str:
         return "-"
     if key == "used":
         return f"{datetime.fromtimestamp(value):%Y-%m-%d %H:%M}"
-    if key in ("bytes", "size") and isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool) and (key in BYTES or "_bytes" in key or key.startswith("bytes_")):
         return f"{value:,}"
     if isinstance(value, (list, tuple)):
         if value and isinstance(value[0], dict):

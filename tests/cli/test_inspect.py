@@ -43,6 +43,29 @@ def test_an_ordinary_model(rknn_ep: Run, model: Path) -> None:
     assert found["operators"]["Conv"] == 2
 
 
+def test_an_ordinary_model_says_what_it_would_need(rknn_ep: Run, model: Path) -> None:
+    memory = json.loads(rknn_ep("inspect", model, "--target", "rk3566", "--json").stdout)["memory"]
+    assert memory["target"] == "rk3566"
+    assert memory["int8"]["source"] == memory["fp16"]["source"] == "estimate"
+    assert memory["int8"]["weight_bytes"] < memory["fp16"]["weight_bytes"]
+    assert "weight_bytes" in rknn_ep("inspect", model).stdout
+    assert rknn_ep("inspect", model, "--target", "rk9999").code == 2
+
+
+def test_a_dynamic_model_needs_shapes_first(rknn_ep: Run, tmp_path: Path) -> None:
+    import onnx
+
+    from tests.docs.test_docs import a_model
+
+    dynamic = a_model()
+    dynamic.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    path = tmp_path / "dynamic.onnx"
+    onnx.save(dynamic, path)
+    assert "height" in json.loads(rknn_ep("inspect", path, "--json").stdout)["memory"]["unknown"]
+    found = json.loads(rknn_ep("inspect", path, "--input-shapes", "height=64", "--json").stdout)
+    assert found["memory"]["int8"]["total_bytes"] > 0
+
+
 def test_the_cache(rknn_ep: Run, tmp_path: Path) -> None:
     cache = Cache(tmp_path / "elsewhere")
     cache.put_bundle("a-rknn_0", lambda path: write_bundle(path, ENTRIES, MANIFEST))

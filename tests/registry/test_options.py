@@ -53,7 +53,7 @@ def test_a_mistake_is_named_with_what_was_meant(given_options: dict[str, Any], m
 
 
 def test_every_valid_name_is_listed_where_nothing_is_near() -> None:
-    with pytest.raises(OptionError, match="Valid: auto, simulator"):
+    with pytest.raises(OptionError, match="Valid: auto, board, simulator"):
         Options.parse({"device": "xyzzy"})
 
 
