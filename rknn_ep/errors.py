@@ -46,6 +46,11 @@ class QuantizationError(RknnEpError):
 class CompileError(RknnEpError):
     """A partition that could not be compiled for its target."""
 
+    @property
+    def refuses(self) -> bool:
+        """Whether the model is to blame: then the rest of it can go on. Otherwise every partition would fail."""
+        return True
+
 
 class ArtifactError(RknnEpError):
     """A bundle, cache entry, EPContext model or .rknn file that is damaged or from elsewhere."""

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rknn_ep.artifact.cache import Cache
-from rknn_ep.errors import CalibrationError, CompileError, OptionError, RknnEpError, StrictError
+from rknn_ep.compilation import Ahead, Chosen, choose_compilers, compile_partitions
+from rknn_ep.errors import CalibrationError, OptionError, RknnEpError, StrictError
 from rknn_ep.importing import Source, load_source
 from rknn_ep.options import Options
 from rknn_ep.plugins import PluginManager, plugins
-from rknn_ep.records import Compiler, CompileRequest, Runtime, Target
+from rknn_ep.records import CompileRequest, Runtime, Target
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -78,15 +79,25 @@ def compile(
     output: str | Path,
     *,
     embed_mode: int = 1,
+    also_targets: Sequence[str] = (),
+    strip_simulation: bool = False,
+    format: str = "epcontext",
     progress: Progress | None = None,
     **options: Any,
 ) -> Report:
     """Compile a model ahead of time into an ordinary ONNX model with EPContext nodes.
 
+    What boards load (.rknn) is made where its compiler is installed: `rknn-ep toolkit install`. With the option
+    `device` left at auto a missing one is said in the report, and the result holds the simulation alone; with
+    `device=board` it is an error.
+
     Args:
         model: path of a model in any format that an importer plugin reads, serialised ONNX, or an object that one takes.
-        output: where to write the EPContext model.
+        output: where to write the EPContext model, or the .rknn.
         embed_mode: 1 keeps the compiled partitions inside the model, 0 in files beside it.
+        also_targets: SoCs for which the partitions are compiled too, beside the option `target`, which plans them.
+        strip_simulation: leave out what only the simulator needs.
+        format: `epcontext`, or `rknn`: each partition as a .rknn with its companion bundle beside it, no ONNX model.
         progress: called as the work goes on.
         **options: provider options, docs/options.md.
 
@@ -96,13 +107,26 @@ def compile(
     Raises:
         RknnEpError: of the kind that fits, before anything is written.
     """
-    from rknn_ep.artifact.epcontext import write_epcontext_model
+    from rknn_ep import delivery
 
+    delivery.check(format, Path(output), strip_simulation)
     parsed = Options.parse(options)
+    ahead = Ahead(_other_targets(also_targets, parsed))
     loaded = load_source(model, parsed)
-    built = build(loaded, parsed, progress=progress)
-    write_epcontext_model(loaded, built.partitions, Path(output), target=built.target.name, embed_mode=embed_mode)
+    built = build(loaded, parsed, progress=progress, ahead=ahead)
+    if format == "rknn":
+        delivery.write_rknn(built.partitions, Path(output))
+    else:
+        delivery.write_model(
+            loaded, built.partitions, Path(output), built.target.name, embed_mode=embed_mode, strip_simulation=strip_simulation
+        )
     return built.report
+
+
+def _other_targets(names: Sequence[str], options: Options) -> tuple[str, ...]:
+    """The names in order, each once, without the target itself; OptionError for one that does not exist."""
+    found = dict.fromkeys(plugins().target(name).name for name in names)
+    return tuple(name for name in found if name != options.target)
 
 
 def partition(model: Source, **options: Any) -> Report:
@@ -147,28 +171,31 @@ def quantize(model: Source, output: str | Path, *, progress: Progress | None = N
 # --------------------------------------------------------------------------------------------- the way
 
 
-def build_from_bytes(model: bytes, options: Options, *, progress: Progress | None = None) -> Build:
-    """Build a serialised ONNX model, or find it built in the cache without even parsing it."""
+def build_from_bytes(model: bytes, options: Options, *, progress: Progress | None = None, ahead: Ahead | None = None) -> Build:
+    """Build a serialised ONNX model, or find it built in the cache without even parsing it.
+
+    `ahead`: not for a session here, but for devices that may be elsewhere.
+    """
     cache = Cache(options.cache_dir)
-    key = build_key(hashlib.sha256(model).hexdigest(), options, cache)
+    key = build_key(hashlib.sha256(model).hexdigest(), options, cache, ahead)
     if (known := _from_cache(key, options, cache)) is None:
         from rknn_ep.graph import load_model
 
         with cache.lock(key):  # taken only now: a warm start needs neither the lock nor what it imports
             if (known := _from_cache(key, options, cache)) is None:
-                return _build(load_model(model), options, key, cache, progress or _silent)
+                return _build(load_model(model), options, key, cache, progress or _silent, ahead)
     _write_report(known.report, options)
     return known
 
 
-def build(model: ir.Model, options: Options, *, progress: Progress | None = None) -> Build:
+def build(model: ir.Model, options: Options, *, progress: Progress | None = None, ahead: Ahead | None = None) -> Build:
     """Normalise, plan, quantise, compile and bundle `model`; what the cache holds already is taken from there."""
     from rknn_ep.graph import serialize
 
-    return build_from_bytes(serialize(model), options, progress=progress)
+    return build_from_bytes(serialize(model), options, progress=progress, ahead=ahead)
 
 
-def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: Progress) -> Build:
+def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: Progress, ahead: Ahead | None) -> Build:
     from rknn_ep.artifact.bundle import write_bundle
     from rknn_ep.partitioning import report
 
@@ -177,30 +204,38 @@ def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: 
     plan = make_plan(model, options, manager)
     _refuse_fallback(plan, options)
     models, notes = _quantize(plan, options, manager, progress)
+    chosen = _choose_compilers(options, manager, ahead)
+    also = [manager.target(name) for name in (ahead.also_targets if ahead else ())]
+    _require_precision(plan, also)
+    requests = [
+        _request(plan, part, quantized, options, manager) for part, quantized in zip(plan.partitions, models, strict=True)
+    ]
     built: list[BuiltPartition] = []
-    compilers = _compilers(choose_runtime(options, manager), manager)
     compile_notes: dict[str, Any] = {}
-    for index, (part, quantized) in enumerate(zip(plan.partitions, models, strict=True)):
-        progress(f"compiling {part.name}", index / len(plan.partitions))
-        try:
-            entries, remarks = _compile_partition(plan, part, quantized, _identity(options), compilers)
-            bundle = cache.put_bundle(
-                f"{key}-{part.name}", partial(write_bundle, entries=entries, manifest=_manifest(plan, part))
-            )
-            native_text = entries["native.txt"].decode()
-            built.append(BuiltPartition(part.name, part.origins, part.inputs, part.outputs, bundle, native_text))
-            compile_notes |= {part.name: remarks} if remarks else {}
-        except CompileError as error:
+    for part, made in zip(plan.partitions, compile_partitions(requests, chosen, also, progress), strict=True):
+        if made.error is not None:
             if options.strict:
-                raise StrictError(f"{part.name} cannot be compiled and strict=1: {error}") from error
-            compile_notes[part.name] = {"error": str(error)}
-            log.warning("%s stays on the CPU: %s", part.name, error)
+                raise StrictError(f"{part.name} cannot be compiled and strict=1: {made.error}") from made.error
+            compile_notes[part.name] = {"error": str(made.error)}
+            log.warning("%s stays on the CPU: %s", part.name, made.error)
+            continue
+        _log_errors(part.name, made.notes)
+        bundle = cache.put_bundle(
+            f"{key}-{part.name}", partial(write_bundle, entries=made.entries, manifest=_manifest(plan, part))
+        )
+        native_text = made.entries["native.txt"].decode()
+        built.append(BuiltPartition(part.name, part.origins, part.inputs, part.outputs, bundle, native_text))
+        compile_notes |= {part.name: made.notes} if made.notes else {}
+    if chosen.missing and plan.partitions:
+        compile_notes["left_out"] = dict(chosen.missing)
+        for name, why in chosen.missing.items():
+            log.warning("without the compiler '%s' (%s) the result holds the simulation alone", name, why)
     progress("done", 1.0)
     sections = {"quantization": notes, "compilation": compile_notes}
-    made = report.build(plan, sections={name: section for name, section in sections.items() if section})
-    cache.put_plan(key, {"partitions": [_to_json(part, cache) for part in built], "report": made.to_dict()})
-    _write_report(made, options)
-    return Build(plan.target, tuple(built), made, from_cache=False)
+    told = report.build(plan, sections={name: section for name, section in sections.items() if section})
+    cache.put_plan(key, {"partitions": [_to_json(part, cache) for part in built], "report": told.to_dict()})
+    _write_report(told, options)
+    return Build(plan.target, tuple(built), told, from_cache=False)
 
 
 def plan_model(model: Source, options: Options, precision: str = "") -> Plan:
@@ -292,29 +327,36 @@ def _quantize(
     return models, notes
 
 
-def _compile_partition(
-    plan: Plan, part: Partition, quantized: ir.Model | None, identity: Mapping[str, str], compilers: Sequence[Compiler]
-) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """What every compiler made of one partition: the bundle's entries, and remarks by compiler."""
+def _request(plan: Plan, part: Partition, quantized: ir.Model | None, options: Options, manager: PluginManager) -> CompileRequest:
     from rknn_ep.graph import serialize
     from rknn_ep.partitioning.extract import extract
+    from rknn_ep.quantization.plan import partition_samples
 
-    request = CompileRequest(
+    return CompileRequest(
         model=serialize(quantized if quantized is not None else extract(plan.view, part)),
         target=plan.target,
         precision=plan.precision,
         partition=part.name,
         groups=part.groups,
-        options=identity,
+        options=_identity(options),
+        float_model=lambda: serialize(extract(plan.view, part)),
+        samples=partial(partition_samples, plan, part, options, manager) if options.calibration is not None else None,
     )
-    entries: dict[str, bytes] = {}
-    remarks: dict[str, Any] = {}
-    for compiler in compilers:
-        result = compiler.compile(request)
-        entries.update(result.entries)
-        if result.notes:
-            remarks[compiler.name] = dict(result.notes)
-    return entries, remarks
+
+
+def _require_precision(plan: Plan, also: Sequence[Target]) -> None:
+    for target in also:
+        if plan.precision not in target.precisions:
+            raise OptionError(
+                f"{target.name} does not compute in {plan.precision}, in which the model is compiled for {plan.target.name}: "
+                f"it has {', '.join(target.precisions)}"
+            )
+
+
+def _log_errors(partition: str, notes: Mapping[str, Any]) -> None:
+    for name, said in notes.items():
+        if "error" in said:
+            log.warning("%s, %s: %s", partition, name, said["error"])
 
 
 def _manifest(plan: Plan, part: Partition) -> dict[str, Any]:
@@ -329,8 +371,8 @@ def _manifest(plan: Plan, part: Partition) -> dict[str, Any]:
     }
 
 
-def _compilers(runtime: Runtime, manager: PluginManager) -> Sequence[Compiler]:
-    return [one for one in manager.compilers().values() if "*" in one.devices or runtime.name in one.devices]
+def _choose_compilers(options: Options, manager: PluginManager, ahead: Ahead | None) -> Chosen:
+    return choose_compilers(options, manager, "" if ahead else choose_runtime(options, manager).name, ahead)
 
 
 def _refuse_fallback(plan: Plan, options: Options) -> None:
@@ -353,7 +395,7 @@ def _refuse_fallback(plan: Plan, options: Options) -> None:
 # --------------------------------------------------------------------------------------------- cache
 
 
-def build_key(model_hash: str, options: Options, cache: Cache) -> str:
+def build_key(model_hash: str, options: Options, cache: Cache, ahead: Ahead | None = None) -> str:
     """Identity of a build: the model, the calibration data's content, the options and the versions that shape it."""
     from importlib.metadata import version
 
@@ -367,7 +409,9 @@ def build_key(model_hash: str, options: Options, cache: Cache) -> str:
         parts.append(f"calibration-content={content_hash(options.calibration, cache.directory)}")
         parts.append(f"onnxruntime={version('onnxruntime')}")
     parts += [f"plugin:{origin.plugin}={origin.distribution}-{origin.version}" for origin in manager.origins()]
-    parts += [f"compiler:{one.name}={one.version}" for one in _compilers(choose_runtime(options, manager), manager)]
+    parts += _choose_compilers(options, manager, ahead).versions()
+    if ahead is not None and ahead.also_targets:
+        parts.append(f"also={','.join(ahead.also_targets)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -6,10 +6,11 @@ nothing of graphs, onnxruntime or any plugin: it may be imported by everyone and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -180,6 +181,14 @@ class CompileRequest:
     """Names of the output values of the nodes that become one native operator; used to place fp16 borders."""
     options: Mapping[str, str]
     """The session's options as text, with the plugins' own."""
+    entries: Mapping[str, bytes] = field(default_factory=dict)
+    """What the compilers before this one put into the bundle; those for every device come first."""
+    float_model: Callable[[], bytes] = lambda: b""
+    """The partition before it was quantised, for compilers that quantise by themselves."""
+    samples: Callable[[], Iterable[Sequence[np.ndarray[Any, Any]]]] | None = None
+    """Calibration data as the partition sees it: for each sample its inputs, in order. None where there is none."""
+    cancel: Event = field(default_factory=Event, compare=False)
+    """Set when nobody waits for the result any more: long work should stop."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +208,10 @@ class Compiler:
     name: str
     compile: Callable[[CompileRequest], CompileResult]
     devices: tuple[str, ...]
-    """Devices that need this compiler's entries; "*": every bundle gets them."""
-    version: str = ""
-    """Part of the cache key: a new version rebuilds."""
+    """Devices that need this compiler's entries; "*": every bundle gets them. Those for "*" run first, in this thread; the
+    others get what these made, and may run in several threads, one for each partition and target."""
+    version: str | Callable[[], str] = ""
+    """Part of the cache key: a new version rebuilds. A function is asked only when the compiler is about to be used."""
     available: Callable[[], str] = lambda: ""
     """Empty when it can compile here; else what is missing and how to get it."""
     description: str = ""

@@ -1,11 +1,15 @@
-"""Rockchip's rknn-toolkit2, which writes .rknn files, in an environment and processes of its own. See docs/toolkit.md."""
+"""Rockchip's rknn-toolkit2, which writes .rknn files, in an environment and processes of its own.
+
+See docs/toolkit.md (installing it, the worker) and docs/vendor-compiler.md (compiling, the vendor's simulator).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from rknn_ep.hookspecs import hookimpl
-from rknn_ep.records import Command, Health, HealthCheck
+from rknn_ep.records import Command, Compiler, CompileRequest, CompileResult, Health, HealthCheck, PythonExecutor, Runtime
 
 
 @hookimpl
@@ -26,6 +30,20 @@ def rknn_ep_health_checks() -> Iterable[HealthCheck]:
     yield HealthCheck("toolkit2", _check, "the vendor's toolkit, which writes .rknn files")
 
 
+@hookimpl
+def rknn_ep_compilers() -> Iterable[Compiler]:
+    """What boards load: `<target>.rknn`."""
+    yield Compiler(
+        "toolkit2", _compile, devices=("board",), version=_version, available=_unavailable, description="writes .rknn files"
+    )
+
+
+@hookimpl
+def rknn_ep_runtimes() -> Iterable[Runtime]:
+    """`device=toolkit2`: the vendor's own simulator."""
+    yield Runtime("toolkit2", executor=_executor, available=_unavailable, description="the vendor's simulator")
+
+
 def _check() -> Health:
     from rknn_ep_toolkit2.environment import current
     from rknn_ep_toolkit2.errors import ToolkitError
@@ -35,3 +53,27 @@ def _check() -> Health:
     except ToolkitError as error:
         return Health("warning", error.message, error.remedy)
     return Health("ok", f"rknn-toolkit2 {toolkit.version}, {toolkit.python}")
+
+
+def _compile(request: CompileRequest) -> CompileResult:
+    from rknn_ep_toolkit2.compiler import compile_partition
+
+    return compile_partition(request)
+
+
+def _executor(bundle: Path, options: Mapping[str, str]) -> PythonExecutor:
+    from rknn_ep_toolkit2.device import Toolkit2Executor
+
+    return Toolkit2Executor(bundle, options)
+
+
+def _version() -> str:
+    from rknn_ep_toolkit2.compiler import version
+
+    return version()
+
+
+def _unavailable() -> str:
+    from rknn_ep_toolkit2.compiler import available
+
+    return available()

@@ -20,13 +20,26 @@ def compile_model(
     embed_mode: Annotated[
         int, typer.Option(min=0, max=1, help="1: compiled partitions inside the model; 0: files beside it, which suits boards.")
     ] = 1,
+    also_target: Annotated[
+        list[str] | None,
+        typer.Option("--also-target", metavar="SOC", help="Compile the partitions for this SoC too; may be repeated."),
+    ] = None,
+    strip_simulation: Annotated[
+        bool, typer.Option("--strip-simulation", help="Leave out what only the simulator needs: for boards.")
+    ] = False,
+    format: Annotated[
+        str, typer.Option(metavar="epcontext|rknn", help="rknn: .rknn files with their companions beside them, no ONNX model.")
+    ] = "epcontext",
     json: Json = False,
 ) -> None:
     """Compile ahead of time into an ordinary ONNX model whose partitions are ready to load (EPContext nodes).
 
-    It loads without planning, calibration or Python, also from C and C++ programs.
+    It loads without planning, calibration or Python, also from C and C++ programs. What boards load is compiled with the vendor's
+    toolkit where that is installed (`rknn-ep toolkit install`); without it the result runs on the simulator only.
 
     Example: `rknn-ep compile model.onnx -o model_ctx.onnx --target rk3588 --calibration photos/`
+
+    For a fleet: `rknn-ep compile model.onnx -o model_ctx.onnx --target rk3588 --also-target rk3576 --calibration photos/`
 
     In half precision, without data: `rknn-ep compile model.onnx -o model_ctx.onnx --precision fp16`
     """
@@ -34,10 +47,25 @@ def compile_model(
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with progress() as show:
-        report = rknn_ep.compile(model, output, embed_mode=embed_mode, progress=show, **options)
+        report = rknn_ep.compile(
+            model,
+            output,
+            embed_mode=embed_mode,
+            also_targets=also_target or (),
+            strip_simulation=strip_simulation,
+            format=format,
+            progress=show,
+            **options,
+        )
     if json:
         print_json({"output": output, "embed_mode": embed_mode, **report.to_dict()})
     else:
         typer.echo(report.to_table())
-        typer.echo(f"\nwrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+        typer.echo("\n" + _written(output))
     below_if_nothing(report)
+
+
+def _written(output: Path) -> str:
+    """What was written; a .rknn has its partition's or target's name in it where there are several."""
+    files = [output] if output.exists() else sorted(output.parent.glob(f"{output.stem}_*{output.suffix}"))
+    return "\n".join(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files)

@@ -71,7 +71,7 @@ def calibrate(
     inputs = {value.name for value in model.graph.inputs}
     averaged = means.names if means else frozenset[str]()
     computed = [name for name in dict.fromkeys([*names, *sorted(averaged)]) if name not in inputs]
-    float_model = float_executor.create(_with_outputs(model, computed), computed, threads) if computed else None
+    float_model = float_executor.create(with_outputs(model, computed), computed, threads) if computed else None
     observers = {name: calibrator.create(_grid_of(grids, name), options or {}) for name in names}
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for number in range(calibrator.passes):
@@ -86,7 +86,7 @@ def calibrate(
     return dict(zip(names, ranges, strict=True))
 
 
-def _with_outputs(model: ir.Model, names: Iterable[str]) -> bytes:
+def with_outputs(model: ir.Model, names: Iterable[str]) -> bytes:
     """The model with exactly the tensors `names` as its outputs, serialised."""
     copy = model.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}

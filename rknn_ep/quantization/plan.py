@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,10 @@ from rknn_ep.errors import CalibrationError, NotInstalledError, OptionError, nea
 from rknn_ep.graph.facts import tensor_facts
 from rknn_ep.options import Options
 from rknn_ep.partitioning.extract import extract
-from rknn_ep.partitioning.partitioner import Plan
+from rknn_ep.partitioning.partitioner import Partition, Plan
 from rknn_ep.plugins import PluginManager
 from rknn_ep.quantization.affine import Range
-from rknn_ep.quantization.calibrate import SampleSource, calibrate
+from rknn_ep.quantization.calibrate import SampleSource, calibrate, with_outputs
 from rknn_ep.quantization.correction import ChannelMeans, correctable
 from rknn_ep.quantization.existing import holds_quantized_nodes, to_qdq
 from rknn_ep.quantization.qdq import QuantizedModel, Scheme, quantize, scheme_for, tensors_to_observe
@@ -126,6 +126,37 @@ def quantize_parts(plan: Plan, seen: Calibration, scheme: Scheme) -> list[Quanti
         quantize(extract(plan.view, part), seen.ranges, groups=part.groups, scheme=scheme, means=seen.means)
         for part in plan.partitions
     ]
+
+
+def partition_samples(
+    plan: Plan, part: Partition, options: Options, manager: PluginManager
+) -> Iterator[list[np.ndarray[Any, Any]]]:
+    """The calibration data as a partition sees it: for each sample its inputs in order, computed in float where they are inner.
+
+    Raises:
+        CalibrationError, NotInstalledError: as `quantize_plan`.
+    """
+    if options.calibration is None:
+        raise CalibrationError("there is no calibration data", remedy="Set the option calibration.")
+    graph = plan.view.model.graph
+    samples = open_samples(
+        options.calibration,
+        [tensor_facts(value) for value in graph.inputs],
+        mean=options.mean,
+        std=options.std,
+        color=options.color,
+        resize=options.resize,
+    )
+    inner = [name for name in part.inputs if name not in {value.name for value in graph.inputs}]
+    model = None
+    if inner:
+        wanted = with_outputs(plan.view.model, inner)
+        model = _float_executor(manager).create(wanted, inner, len(os.sched_getaffinity(0)))
+    for sample in samples:
+        found = dict(sample)
+        if model is not None:
+            found |= dict(model.run(sample))
+        yield [np.asarray(found[name]) for name in part.inputs]
 
 
 def _float_executor(manager: PluginManager) -> FloatExecutor:

@@ -142,7 +142,9 @@ class _Family:
             root, factor, offset = self._root(name)
             limits = self._limits[root]
             scale, zero_point = exact_top(parameters(limits, self._grid), limits, self._grid)
-            if root in self._offsets:
+            if root not in self._offsets:
+                scale, zero_point = off_centre((scale, zero_point), limits, self._grid)
+            else:
                 step = abs(self._offsets[root])
                 scale = np.float32(step / math.floor(step / float(scale)))
                 zero_point = self._grid.qmin - round(limits.minimum / float(scale))
@@ -161,6 +163,18 @@ def exact_top(given: tuple[np.float32, int], limits: Range, grid: QuantizationTy
         while np.float32(grid.qmax - grid.qmin) * scale > np.float32(limits.maximum):
             scale = np.nextafter(scale, np.float32(0.0))
     return scale, zero_point
+
+
+def off_centre(given: tuple[np.float32, int], limits: Range, grid: QuantizationType) -> tuple[np.float32, int]:
+    """The same parameters, but where an asymmetric 8-bit grid has zero point 0: then -1, and a scale that still covers all.
+
+    RKNN-Toolkit2 takes a tensor with zero point 0 for a symmetric one and replaces its scale by 255/254 of it (measured with
+    2.5.0, for signed codes; ONNX has 128 there). Half a step of the range is cheaper than other numbers on the board.
+    """
+    if grid.symmetric or grid.bits != 8 or given[1] != 0:
+        return given
+    low, high = limits.with_zero().minimum, limits.with_zero().maximum
+    return np.float32(max(-low / (-grid.qmin - 1), high / (grid.qmax + 1))), -1
 
 
 def constant_of(model: ir.Model, name: str) -> Any:

@@ -15,6 +15,10 @@ Array = np.ndarray[Any, Any]
 METHODS = ("minmax", "mmse")
 SHRINK = np.linspace(1.0, 0.5, 41)
 """Candidates of mmse: fractions of the range of a channel."""
+SMALLEST_SHARE = 2.0**-14
+"""No channel's scale is below this share of the largest: such channels (pruned, or dead behind a BatchNormalization) add nothing
+that could be seen. RKNN-Toolkit2 raises their scales to it whatever it is given (measured with 2.5.0), so that a model with
+smaller ones would not be the same on the board."""
 BIAS_LIMIT = 2**30
 """A bias takes at most half of the int32 range; the rest is for the sum it is added to."""
 
@@ -51,6 +55,7 @@ def quantize_weight(weight: Array, axis: int | None, grid: QuantizationType, met
     scales, zero_points = scales.astype(np.float32), zero_points.astype(np.int32)
     if axis is None:
         return quantize(weight, scales[0], zero_points[0], grid), scales.reshape(()), zero_points.reshape(())
+    scales = np.maximum(scales, scales.max(initial=0.0) * np.float32(SMALLEST_SHARE))
     return requantize(weight, axis, scales, zero_points, grid), scales, zero_points
 
 

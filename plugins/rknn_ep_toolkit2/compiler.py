@@ -1,0 +1,157 @@
+"""From a partition to `<target>.rknn`: the compiler `toolkit2`.
+
+The partition's own quantisation is kept: what goes to the toolkit is its QDQ model, written as the toolkit imports it
+(`vendor_copy`). Only what it cannot import, 16-bit integers and 4-bit weights, and what the user wants quantised by the
+vendor (`quantizer=toolkit2`) goes as a float model with calibration data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from rknn_ep.artifact.rknn_file import RknnMetadata, read_metadata
+from rknn_ep.errors import ArtifactError, CompileError, OptionError
+from rknn_ep.records import CompileRequest, CompileResult
+from rknn_ep_toolkit2.environment import current
+from rknn_ep_toolkit2.errors import ToolkitError
+from rknn_ep_toolkit2.layers import LayerTable, describe, read_layers
+from rknn_ep_toolkit2.parameters import compare
+from rknn_ep_toolkit2.settings import Settings
+from rknn_ep_toolkit2.vendor_copy import VendorCopy, vendor_copy
+from rknn_ep_toolkit2.worker import JobResult, workers
+
+OUTPUT = "model.rknn"
+COMPANION = ("simulation.onnx", "simulation.data")
+"""What identifies a companion: the entries of the bundle that the simulator runs."""
+
+
+def available() -> str:
+    """Empty where the toolkit is installed, else what is missing."""
+    try:
+        current()
+    except ToolkitError as error:
+        return f"{error.message}; {error.remedy}" if error.remedy else error.message
+    return ""
+
+
+def version() -> str:
+    """Of the compiler here and of the toolkit: either changes what is written."""
+    return f"1+rknn-toolkit2-{current().version}"
+
+
+def custom_string(partition: str, entries: Mapping[str, bytes]) -> str:
+    """What a .rknn says about its companion: `rknn_ep:1 partition=<name> bundle=<sha256>`.
+
+    The SHA-256 is that of simulation.onnx followed by simulation.data. Format: docs/bundle.md.
+    """
+    digest = hashlib.sha256()
+    for name in COMPANION:
+        digest.update(entries.get(name, b""))
+    return f"rknn_ep:1 partition={partition} bundle={digest.hexdigest()}"
+
+
+def compile_partition(request: CompileRequest) -> CompileResult:
+    """Compile for `request.target`; the notes say what became of every parameter and node.
+
+    Raises:
+        ToolkitError: the toolkit is missing, refuses the partition, or died of it.
+        CompileError: a precision or option that the SoC or the toolkit has not, or no calibration data where it is needed.
+    """
+    try:
+        settings = Settings.of(request.target.name, request.precision, request.options)
+    except OptionError as error:
+        raise CompileError(error.message, remedy=error.remedy) from error
+    settings = replace(settings, custom_string=custom_string(request.partition, request.entries))
+    by_vendor = vendor_quantises(request, settings)
+    origin = f"{request.partition} for {request.target.name}"
+    copy = vendor_copy(request.float_model() if by_vendor else request.model, origin)
+    files: dict[str, bytes] = {"model.onnx": copy.content}
+    dataset = _dataset(request, files) if by_vendor else []
+    job = workers().run(
+        "build",
+        {
+            "model": "model.onnx",
+            "output": OUTPUT,
+            "config": settings.config(),
+            "quantize": by_vendor,
+            "dataset": dataset,
+        },
+        files=files,
+        collect=[OUTPUT],
+        timeout=settings.timeout,
+        memory_limit=settings.memory_limit,
+        cancel=request.cancel,
+    )
+    if OUTPUT not in job.files:
+        raise ToolkitError(f"{origin}: RKNN-Toolkit2 says that it built a model and wrote none", kind="none", log=job.log)
+    content = job.files[OUTPUT]
+    return CompileResult({f"{request.target.name}.rknn": content}, _notes(copy, job, content, settings, by_vendor, origin))
+
+
+def vendor_quantises(request: CompileRequest, settings: Settings) -> bool:
+    """Whether the toolkit quantises by itself: it was asked to, or it imports no QDQ model of this kind."""
+    if request.precision == "fp16" and settings.weights == "int8":
+        return False
+    return settings.weights == "int4" or request.precision == "int16" or request.options.get("quantizer") == "toolkit2"
+
+
+def _dataset(request: CompileRequest, files: dict[str, bytes]) -> list[list[str]]:
+    """Put the calibration samples into the job's folder, one .npy for each input of each sample."""
+    if request.samples is None:
+        raise CompileError(
+            f"{request.partition}: RKNN-Toolkit2 quantises this by itself and needs calibration data",
+            remedy="Set calibration to a folder of 20 to 200 pictures, a .npz, a .npy or a list file.",
+        )
+    dataset = []
+    for number, arrays in enumerate(request.samples()):
+        names = []
+        for index, array in enumerate(arrays):
+            buffer = io.BytesIO()
+            np.save(buffer, array)
+            names.append(f"sample{number}_{index}.npy")
+            files[names[-1]] = buffer.getvalue()
+        dataset.append(names)
+    return dataset
+
+
+def _notes(copy: VendorCopy, job: JobResult, content: bytes, settings: Settings, by_vendor: bool, origin: str) -> dict[str, Any]:
+    metadata = _metadata(content, origin)
+    table = read_layers(job.log)
+    notes: dict[str, Any] = {
+        "toolkit": job.values.get("toolkit", ""),
+        "target": settings.target,
+        "quantized_by": "the vendor" if by_vendor else "rknn_ep" if copy.quantized else "nobody: float16",
+        "bytes": len(content),
+        "seconds": round(job.seconds, 2),
+        "peak_memory": job.peak_memory,
+        **copy.notes,
+    }
+    if by_vendor:
+        notes["quantization"] = {"dtype": settings.dtype, "algorithm": settings.algorithm}
+        notes["simulation"] = "computes with rknn_ep's quantisation, not with the vendor's: expect other numbers on the board"
+    elif copy.quantized:
+        check = compare(copy, job.values.get("parameters"), metadata, _stored(table))
+        notes["parameters"] = check.to_dict()
+    if table is not None:
+        notes |= describe(ir.from_proto(onnx.load_model_from_string(copy.content)), table)
+    return notes
+
+
+def _stored(table: LayerTable | None) -> set[str] | None:
+    return None if table is None else {name for layer in table.layers for name in layer.inputs}
+
+
+def _metadata(content: bytes, origin: str) -> RknnMetadata | None:
+    """What the file says; None for those of rv1106 and its kin, which describe themselves in another format."""
+    try:
+        return read_metadata(content, origin)
+    except ArtifactError:
+        return None

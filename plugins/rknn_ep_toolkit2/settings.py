@@ -1,0 +1,110 @@
+"""What the toolkit is configured with: from the target, the precision and the options `toolkit2.*`.
+
+| option | value |
+|---|---|
+| `toolkit2.optimization_level` | 0 to 3; how far the compiler rewrites the graph. 3, and 2 on SoCs without float16, see below |
+| `toolkit2.weights` | int8 (default) or int4: w4a16 on rk3576 and rv1126b, quantised by the toolkit |
+| `toolkit2.algorithm` | with quantizer=toolkit2: normal, kl_divergence, mmse; by default what calibration_method says |
+| `toolkit2.timeout` | seconds that one build may take (600) |
+| `toolkit2.memory_limit` | MiB that one build may hold (no limit) |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rknn_ep.errors import OptionError, nearest
+
+PREFIX = "toolkit2."
+ALGORITHMS = ("normal", "kl_divergence", "mmse")
+WITHOUT_FLOAT = frozenset({"rv1103", "rv1103b", "rv1106", "rv1106b"})
+"""At level 3 the compiler splits a Conv behind a Concat into a Conv for each part, which it computes in float16: these
+SoCs have none, and the build fails (measured on a model of YOLO's shape)."""
+WITHOUT_W16A16 = frozenset({"rv1103b", "rv1106b", "rk2118"})
+WITH_W4A16 = frozenset({"rk3576", "rv1126b"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One build's configuration."""
+
+    target: str
+    precision: str
+    """int8, int16 or fp16."""
+    optimization_level: int = 3
+    weights: str = "int8"
+    algorithm: str = ""
+    per_channel: bool = True
+    timeout: float = 600.0
+    memory_limit: int | None = None
+    """Bytes."""
+    custom_string: str = ""
+
+    @classmethod
+    def of(cls, target: str, precision: str, options: Mapping[str, str]) -> Settings:
+        """Read the options `toolkit2.*`, and what the others imply.
+
+        Raises:
+            OptionError: an unknown one, a value that it does not take, or one that the SoC has not.
+        """
+        own = {key[len(PREFIX) :]: value for key, value in options.items() if key.startswith(PREFIX)}
+        for key in own:
+            if key not in _KNOWN:
+                raise OptionError(f"unknown option '{PREFIX}{key}': {nearest(key, _KNOWN)}")
+        weights = _one_of("weights", own.get("weights", "int8"), ("int8", "int4"))
+        method = options.get("calibration_method", "")
+        algorithm = own.get("algorithm") or (method if method in ALGORITHMS else "normal")
+        if weights == "int4" and target not in WITH_W4A16:
+            raise OptionError(f"{target} has no 4-bit weights: {', '.join(sorted(WITH_W4A16))} have")
+        if precision == "int16" and target in WITHOUT_W16A16:
+            raise OptionError(f"RKNN-Toolkit2 compiles no 16-bit integers for {target}")
+        memory = own.get("memory_limit")
+        return cls(
+            target=target,
+            precision=precision,
+            optimization_level=_number("optimization_level", own.get("optimization_level", _level(target)), 0, 3),
+            weights=weights,
+            algorithm=_one_of("algorithm", algorithm, ALGORITHMS),
+            per_channel=options.get("per_channel", "1") != "0",
+            timeout=float(_number("timeout", own.get("timeout", "600"), 1, 86400)),
+            memory_limit=_number("memory_limit", memory, 256, 1 << 20) << 20 if memory is not None else None,
+        )
+
+    @property
+    def dtype(self) -> str:
+        """The toolkit's name for the quantisation."""
+        if self.weights == "int4":
+            return "w4a16"
+        return "w16a16i" if self.precision == "int16" else "w8a8"
+
+    def config(self) -> dict[str, Any]:
+        """The arguments of RKNN.config."""
+        return {
+            "target_platform": self.target,
+            "optimization_level": self.optimization_level,
+            "quantized_dtype": self.dtype,
+            "quantized_algorithm": self.algorithm or "normal",
+            "quantized_method": "channel" if self.per_channel else "layer",
+            **({"custom_string": self.custom_string} if self.custom_string else {}),
+        }
+
+
+_KNOWN = ("optimization_level", "weights", "algorithm", "timeout", "memory_limit")
+
+
+def _level(target: str) -> str:
+    return "2" if target in WITHOUT_FLOAT else "3"
+
+
+def _one_of(name: str, value: str, valid: tuple[str, ...]) -> str:
+    if value not in valid:
+        raise OptionError(f"option '{PREFIX}{name}' does not take '{value}': {nearest(value, valid)}")
+    return value
+
+
+def _number(name: str, text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise OptionError(f"option '{PREFIX}{name}' is a number from {least} to {most}, not '{text}'")
+    return int(text)
