@@ -156,7 +156,7 @@ def assign(model: ir.Model, table: LayerTable) -> dict[int, tuple[str, ...]]:
         node = _named(layer.name, by_name)
         if node is not None and owners.setdefault(node, layer.index) != layer.index:
             parts[layer.index] = node
-    stored = {name for layer in table.layers for name in layer.inputs}
+    stored: set[str | None] = {name for layer in table.layers for name in layer.inputs}
     for node in nodes:  # downwards: an activation behind its convolution
         if node not in owners and (sources := _sources(node, stored)) and all(source in owners for source in sources):
             owners[node] = max(owners[source] for source in sources)
@@ -173,36 +173,27 @@ def assign(model: ir.Model, table: LayerTable) -> dict[int, tuple[str, ...]]:
 
 def _named(name: str, nodes: Mapping[str, ir.Node]) -> ir.Node | None:
     """The node that a layer is called after: its name, or the longest that the layer's begins with."""
-    best = max(
-        (known for known in nodes if name == known or name.startswith((f"{known}_", f"{known}#", f"{known}-"))),
-        key=len,
-        default=None,
-    )
+    known = (one for one in nodes if name == one or name.startswith((f"{one}_", f"{one}#", f"{one}-")))
+    best = max(known, key=len, default=None)
     return nodes[best] if best is not None else None
 
 
-def _sources(node: ir.Node, stored: set[str]) -> list[ir.Node]:
+def _sources(node: ir.Node, stored: set[str | None]) -> list[ir.Node]:
     """The nodes whose results `node` reads without their being stored in between."""
     found = []
     for value in node.inputs:
         if value is None or constant(value) is not None:
             continue
-        maker, names = value.producer(), [value.name]
-        while maker is not None and maker.op_type in (QUANTIZE, DEQUANTIZE):
-            value = maker.inputs[0]
-            if value is None:
-                break
-            names.append(value.name)
-            maker = value.producer()
-        if value is not None and constant(value) is not None:
-            continue
-        if maker is None or any(name in stored for name in names):
-            continue
-        found.append(maker)
+        maker, names = value.producer(), {value.name}
+        while maker is not None and maker.op_type in (QUANTIZE, DEQUANTIZE) and (source := maker.inputs[0]) is not None:
+            names.add(source.name)
+            maker = source.producer()
+        if maker is not None and not names & stored:
+            found.append(maker)
     return found
 
 
-def _readers(node: ir.Node, stored: set[str]) -> list[ir.Node]:
+def _readers(node: ir.Node, stored: set[str | None]) -> list[ir.Node]:
     """The nodes that read what `node` makes without its being stored; empty when it is stored or leaves the graph."""
     found: list[ir.Node] = []
     waiting = list(node.outputs)

@@ -66,7 +66,7 @@ class _Written:
     def shape(self, value: ir.Value) -> tuple[int, ...]:
         if value.shape is None or not all(isinstance(dim, int) for dim in value.shape):
             raise ValueError(f"{self.name}: the shape of '{value.name}' is not static")
-        return tuple(int(dim) for dim in value.shape)  # type: ignore[arg-type]
+        return tuple(int(dim) for dim in value.shape)
 
     def op(self, op_type: str, *inputs: ir.Value | float | Array | None, **attributes: Any) -> ir.Value:
         """A node; numbers and arrays become constants."""

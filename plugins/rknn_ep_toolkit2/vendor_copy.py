@@ -71,19 +71,13 @@ def copy_of(model: ir.Model, origin: str) -> VendorCopy:
     _name_nodes(model)
     ShapeInferencePass()(model)
     model.ir_version = min(model.ir_version or LARGEST_IR_VERSION, LARGEST_IR_VERSION)
-    notes = {
-        name: list(found)
-        for name, found in (
-            ("written_as", lowered),
-            ("gemms", linear),
-            ("float_products", unrounded),
-            ("requantized_weights", left),
-        )
-        if found
-    }
-    quantized = any(node.op_type == QUANTIZE for node in model.graph)
+    done = {"written_as": lowered, "gemms": linear, "float_products": unrounded, "requantized_weights": left}
     return VendorCopy(
-        ir.to_proto(model).SerializeToString(deterministic=True), parameters(model), weight_scales(model), quantized, notes
+        content=ir.to_proto(model).SerializeToString(deterministic=True),
+        parameters=parameters(model),
+        weights=weight_scales(model),
+        quantized=any(node.op_type == QUANTIZE for node in model.graph),
+        notes={name: list(found) for name, found in done.items() if found},
     )
 
 
@@ -136,7 +130,7 @@ def drop_float16_borders(model: ir.Model) -> int:
 
 
 def _is_cast(node: ir.Node, kind: ir.DataType) -> bool:
-    return node.op_type == "Cast" and node.attributes["to"].as_int() == int(kind)
+    return node.op_type == "Cast" and int(node.attributes["to"].as_int()) == int(kind)
 
 
 def _check_opset(model: ir.Model, origin: str) -> None:

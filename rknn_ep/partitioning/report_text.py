@@ -116,6 +116,17 @@ def _flat(content: Any, prefix: str = "") -> list[str]:
     if isinstance(content, Mapping):
         return [line for key, value in content.items() for line in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
     if isinstance(content, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in content):
+        if all(isinstance(item, Mapping) for item in content):
+            return [f"{prefix}[{index}]: {_on_one_line(item)}" for index, item in enumerate(content)]
         return [line for index, item in enumerate(content) for line in _flat(item, f"{prefix}[{index}]")]
-    text = content if isinstance(content, str) else json.dumps(content, default=str)
-    return [f"{prefix}: {text}" if prefix else text]
+    return [f"{prefix}: {_plain(content)}" if prefix else _plain(content)]
+
+
+def _on_one_line(item: Mapping[str, Any]) -> str:
+    return "; ".join(f"{key} {_plain(value)}" for key, value in item.items() if value not in ("", [], None))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and value and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -28,12 +28,11 @@ _CONFIG = (
 def run(arguments: Dict[str, Any], folder: str) -> Dict[str, Any]:
     """Build `arguments["model"]` into `arguments["output"]`, both names in `folder`.
 
-    Arguments:
-        model: file name of the ONNX model.
-        output: file name of the .rknn to write.
-        config: settings for RKNN.config, of those in `_CONFIG`.
-        quantize: whether the toolkit quantises by itself.
-        dataset: with quantize, one list of .npy file names (in the model's input order) a sample.
+    Args:
+        arguments: model: file name of the ONNX model. output: file name of the .rknn to write. config: settings for
+            RKNN.config, of those in `_CONFIG`. quantize: whether the toolkit quantises by itself. dataset: with
+            quantize, for each sample a list of .npy file names in the order of the model's inputs.
+        folder: where the files are.
 
     Returns:
         toolkit: its version; parameters: what `quantization_table` found.
@@ -46,7 +45,7 @@ def run(arguments: Dict[str, Any], folder: str) -> Dict[str, Any]:
 
 def build(arguments: Dict[str, Any], folder: str) -> Any:
     """An RKNN object that has been built and can be exported or simulated."""
-    from rknn.api import RKNN
+    from rknn.api import RKNN  # type: ignore[import-not-found]  # in the other environment
 
     rknn = RKNN(verbose=True)
     checked("config", rknn.config(**{name: value for name, value in arguments["config"].items() if name in _CONFIG}))

@@ -47,7 +47,7 @@ class Session:
         results = checked("inference", self._rknn.inference(inputs=arrays, data_format=formats))
         seconds = time.perf_counter() - started
         described = []
-        for result, file in zip(results, outputs):  # noqa: B905  Python 3.8
+        for result, file in zip(results, outputs):
             contiguous = np.ascontiguousarray(result)
             contiguous.tofile(os.path.join(self._folder, file))
             described.append({"dtype": str(contiguous.dtype), "shape": list(contiguous.shape)})
