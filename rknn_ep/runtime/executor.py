@@ -12,6 +12,7 @@ import numpy as np
 from rknn_ep.artifact.native_text import format_lines, parse_lines
 from rknn_ep.errors import ExecutionError
 from rknn_ep.runtime.binding import Binding
+from rknn_ep.runtime.forms import Form
 from rknn_ep.runtime.native import Input, encoded, library, onnxruntime_library, raise_last_error
 
 Array = np.ndarray[Any, Any]
@@ -93,13 +94,15 @@ class NativeExecutor:
         ):
             raise_last_error()
 
-    def run_inputs(self, inputs: Sequence[tuple[Array, int, int, bool]], outputs: Sequence[Array]) -> None:
-        """The same with (array, rknn_tensor_type, rknn_tensor_format, pass_through) for each input.
+    def run_inputs(self, inputs: Sequence[Form], outputs: Sequence[Array]) -> None:
+        """The same with inputs in types and layouts of the caller's.
 
         Raises:
             ExecutionError: as `run`, and where the device does not take that type or layout.
         """
-        forms = (Input * len(inputs))(*(Input(address_of(one), one.nbytes, *form) for one, *form in inputs))
+        forms = (Input * len(inputs))(
+            *(Input(address_of(one.array), one.array.nbytes, one.type, one.format, one.pass_through) for one in inputs)
+        )
         if self._library.rknn_ep_executor_run_inputs(
             self._handle, forms, len(forms), self._outputs(*map(address_of, outputs)), self._output_sizes, len(outputs)
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from rknn_ep.records import PythonExecutor
 from rknn_ep.runtime.binding import Binding, DeviceTensor
 from rknn_ep.runtime.devices import choose_device
 from rknn_ep.runtime.executor import NativeExecutor
+from rknn_ep.runtime.forms import Form
 from rknn_ep.runtime.source import Source, open_source
 from rknn_ep.runtime.submission import Submissions
 from rknn_ep.runtime.tensors import TensorInfo
@@ -125,13 +126,23 @@ class Session:
 
     # ------------------------------------------------------------------------------------------ running
 
-    def run(self, inputs: Inputs | None = None, out: Sequence[Array] | None = None) -> list[Array]:
+    def run(
+        self,
+        inputs: Inputs | None = None,
+        out: Sequence[Array] | None = None,
+        *,
+        layout: str | None = None,
+        pass_through: Sequence[bool] | None = None,
+    ) -> list[Array]:
         """One inference.
 
         Args:
             inputs: arrays by position, or by name. numpy arrays, or anything with `__dlpack__` on the CPU; they are read
                 where they lie. None: what lies in the `buffer` of each input.
             out: arrays to fill instead of new ones: contiguous, of the outputs' shapes and dtypes.
+            layout: NHWC or NCHW: inputs of any number type are taken, pictures in this layout, and the device's runtime
+                converts them; uint8 pictures go in as the camera made them. None: as `inputs` says, NCHW and of its dtype.
+            pass_through: for each input whether it is in the device's own type and layout already (`device` of `inputs`).
 
         Returns:
             The outputs in order: new arrays, or `out`, or (with inputs None) views of each output's `buffer`.
@@ -144,17 +155,29 @@ class Session:
             binding = self._own_binding()
             binding.run()
             return [one.array for one in binding.outputs]
-        arrays = self._arrays(inputs)
         results = [one.empty() for one in self.outputs] if out is None else self._checked(out)
-        self._execute(arrays, results)
+        if layout is None and pass_through is None:
+            self._execute(self._arrays(inputs), results)
+        else:
+            self._execute_forms(self._forms(inputs, layout, pass_through), results)
         return results
 
-    def submit(self, inputs: Inputs, out: Sequence[Array] | None = None, timeout: float | None = None) -> Future[list[Array]]:
+    def submit(
+        self,
+        inputs: Inputs,
+        out: Sequence[Array] | None = None,
+        *,
+        layout: str | None = None,
+        pass_through: Sequence[bool] | None = None,
+        timeout: float | None = None,
+    ) -> Future[list[Array]]:
         """Start one inference; its arrays must stay as they are until the future is done.
 
         Args:
             inputs: as `run`.
             out: as `run`.
+            layout: as `run`.
+            pass_through: as `run`.
             timeout: seconds to wait for room in the queue; None: as long as it takes.
 
         Returns:
@@ -164,12 +187,16 @@ class Session:
             ShapeError: as `run`, at once.
             ExecutionError: the session is closed, or there was no room in time.
         """
-        arrays = self._arrays(inputs)
         results = None if out is None else self._checked(out)
+        execute: Callable[[list[Array]], None]
+        if layout is None and pass_through is None:
+            execute = partial(self._execute, self._arrays(inputs))
+        else:
+            execute = partial(self._execute_forms, self._forms(inputs, layout, pass_through))
 
         def work() -> list[Array]:
             filled = results if results is not None else [one.empty() for one in self.outputs]
-            self._execute(arrays, filled)
+            execute(filled)
             return filled
 
         return self._submissions.submit(work, timeout)
@@ -184,7 +211,26 @@ class Session:
             for result, made in zip(results, self._python.run(arrays), strict=True):
                 result[...] = made
 
+    def _execute_forms(self, forms: Sequence[Form], results: Sequence[Array]) -> None:
+        if self._native is not None:
+            self._native.run_inputs(forms, results)
+        else:
+            self._execute([form.at_border(info) for form, info in zip(forms, self.inputs, strict=True)], results)
+
     def _arrays(self, inputs: Inputs) -> list[Array]:
+        return [info.array(value) for info, value in zip(self.inputs, self._in_order(inputs), strict=True)]
+
+    def _forms(self, inputs: Inputs, layout: str | None, pass_through: Sequence[bool] | None) -> list[Form]:
+        given = self._in_order(inputs)
+        passed = [False] * len(given) if pass_through is None else list(pass_through)
+        if len(passed) != len(given):
+            raise ShapeError(f"pass_through has {len(passed)} entries for {len(given)} inputs")
+        return [
+            Form.of(info, value, (layout or "NCHW").upper(), through)
+            for info, value, through in zip(self.inputs, given, passed, strict=True)
+        ]
+
+    def _in_order(self, inputs: Inputs) -> Sequence[Any]:
         if isinstance(inputs, Mapping):
             if inputs.keys() != self._names.keys():
                 raise ShapeError(f"the inputs are {list(self._names)}, not {list(inputs)}")
@@ -193,7 +239,7 @@ class Session:
             raise ShapeError("inputs is one array", remedy="Give a list, even for one input: run([array]).")
         if len(inputs) != len(self.inputs):
             raise ShapeError(f"the model has {len(self.inputs)} inputs, not {len(inputs)}")
-        return [info.array(value) for info, value in zip(self.inputs, inputs, strict=True)]
+        return inputs
 
     def _checked(self, out: Sequence[Array]) -> list[Array]:
         if len(out) != len(self.outputs):

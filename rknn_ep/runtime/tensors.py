@@ -104,9 +104,7 @@ class TensorInfo:
         Raises:
             ShapeError: another shape or dtype, both named.
         """
-        array = value
-        if not isinstance(value, np.ndarray):
-            array = np.from_dlpack(value) if hasattr(value, "__dlpack__") else np.asarray(value, self.dtype)
+        array = as_numpy(value, self.dtype)
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ShapeError(
                 f"'{self.name}' is {self.dtype}{list(self.shape)}, not {array.dtype}{list(array.shape)}",
@@ -117,3 +115,10 @@ class TensorInfo:
     def empty(self) -> np.ndarray[Any, Any]:
         """A new array for a result."""
         return np.empty(self.shape, self.dtype)
+
+
+def as_numpy(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A view of `value`: an array, anything with `__dlpack__` on the CPU, or nested lists, which become `dtype`."""
+    if isinstance(value, np.ndarray):
+        return value
+    return np.from_dlpack(value) if hasattr(value, "__dlpack__") else np.asarray(value, dtype)

@@ -143,6 +143,21 @@ def test_many_threads_share_a_session(tripling: Path) -> None:
             np.testing.assert_array_equal(y, 3 * x)
 
 
+@pytest.mark.parametrize("io_mode", ["general", "zero_copy"])
+def test_a_camera_picture_goes_in_as_it_is(tripling: Path, io_mode: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3), np.uint8)
+    expected = 3 * picture.transpose(0, 3, 1, 2).astype(np.float32)
+    with Session(tripling, device="simulator", io_mode=io_mode) as session:
+        np.testing.assert_array_equal(session.run([picture], layout="NHWC")[0], expected)
+        np.testing.assert_array_equal(session.submit([picture], layout="nhwc").result(30)[0], expected)
+        turned = np.ascontiguousarray(picture.transpose(0, 3, 1, 2))
+        np.testing.assert_array_equal(session.run([turned], layout="NCHW")[0], expected)
+        with pytest.raises(ShapeError, match=r"'x' is \[1, 4, 4, 3\] as NHWC, not \[1, 3, 4, 4\]"):
+            session.run([turned], layout="NHWC")
+        with pytest.raises(OptionError, match="layout is NHWC or NCHW"):
+            session.run([turned], layout="CHW")
+
+
 def test_wrong_arrays_are_refused_with_both_shapes(session: Session) -> None:
     x = random()
     for wrong, message in (
