@@ -6,6 +6,7 @@ runtime-only mode, where no compiler exists. Nothing heavy is imported here: a p
 
 from __future__ import annotations
 
+from rknn_ep import errors
 from rknn_ep_tvm.version import require
 
 
@@ -22,9 +23,12 @@ def register() -> None:
     """Register with TVM. Idempotent."""
     require()
     import tvm
+    import tvm_ffi
 
     from rknn_ep_tvm import native, running
 
+    for kind in (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RknnEpError)):
+        tvm_ffi.register_error(kind.__name__, kind)  # so that they come out of TVM as what they went in
     running.register()
     native.load()
     if not tvm._RUNTIME_ONLY:

@@ -20,30 +20,14 @@ import tvm
 from tvm import relax
 
 from rknn_ep.artifact.bundle import Bundle
-from rknn_ep.artifact.native_text import NativeDescription, format_lines, parse_lines
 from rknn_ep.errors import ArtifactError, OptionError, nearest
+from rknn_ep_tvm.description import EXECUTION_OPTIONS, TVM_TYPES, border_of, describe, parse
 from rknn_ep_tvm.running import RUN
 
 if TYPE_CHECKING:
     from tvm import IRModule
 
 CARRIERS = ("python", "native")
-EXECUTION_OPTIONS = ("device", "core_mask", "contexts", "io_mode", "simulation", "simulation_threads")
-"""Options that a compiled module keeps: how to run it."""
-
-RELAX_TYPES = {
-    "FLOAT": "float32",
-    "FLOAT16": "float16",
-    "BFLOAT16": "bfloat16",
-    "INT8": "int8",
-    "UINT8": "uint8",
-    "INT16": "int16",
-    "UINT16": "uint16",
-    "INT32": "int32",
-    "UINT32": "uint32",
-    "INT64": "int64",
-    "BOOL": "bool",
-}
 
 
 def partition_call(content: bytes, inputs: Sequence[relax.Expr], options: Mapping[str, str]) -> relax.Call:
@@ -54,28 +38,11 @@ def partition_call(content: bytes, inputs: Sequence[relax.Expr], options: Mappin
         inputs: tensors in the bundle's order.
         options: execution options; others are left out.
     """
-    description = native_description(content)
-    types = [relax.TensorType(tensor.dims, RELAX_TYPES[tensor.dtype]) for tensor in description.outputs]
+    description = border_of(content)
+    types = [relax.TensorType(tensor.dims, TVM_TYPES[tensor.dtype]) for tensor in description.outputs]
     text = describe(content, description.target, options)
     arguments = relax.Tuple([relax.const(np.frombuffer(content, np.uint8)), tvm.ir.StringImm(text), *inputs])
     return relax.call_dps_packed(RUN, arguments, types)
-
-
-def describe(content: bytes, target: str, options: Mapping[str, str]) -> str:
-    """The description that travels with a bundle."""
-    kept = {name: value for name, value in sorted(options.items()) if name in EXECUTION_OPTIONS}
-    return format_lines({"bundle": hashlib.sha256(content).hexdigest(), "target": target, **kept})
-
-
-def parse_description(text: str) -> tuple[str, dict[str, str]]:
-    """(SHA-256 of the bundle, options)."""
-    values = parse_lines(text, "the description of an RKNN partition")
-    return values.pop("bundle", ""), values
-
-
-def native_description(content: bytes) -> NativeDescription:
-    """What the bundle says of the partition's border."""
-    return NativeDescription.from_text(Bundle.from_bytes(content, verify=False).read("native.txt").decode())
 
 
 def bundles(mod: IRModule) -> dict[str, Bundle]:
@@ -97,9 +64,9 @@ def bind(mod: IRModule, soc: str, options: Mapping[str, str]) -> IRModule:
     """
     check_options(options)
     for content, text in _calls(mod):
-        made_for = parse_description(text)[1].get("target", "")
+        made_for = parse(text)[1].get("target", "")
         if made_for != soc:
-            name = native_description(content).partition
+            name = border_of(content).partition
             raise ArtifactError(
                 f"partition {name} was compiled for {made_for}, and the target is {soc}",
                 remedy=f"Import the model again with target='{soc}', or compile with target='rockchip/{made_for}'.",
@@ -146,7 +113,7 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
         if not _is_partition(call):
             return call
         blob, text, *inputs = call.args[1].fields
-        digest, known = parse_description(str(text.value))
+        digest, known = parse(str(text.value))
         options = {**known, **self._options}
         content = blob.value.numpy().tobytes()
         description = describe(content, known["target"], options)

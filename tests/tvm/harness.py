@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +103,35 @@ def through_onnxruntime(model: onnx.ModelProto | Path, folder: Path, *inputs: np
     session = onnxruntime.InferenceSession(context, providers=[provider, "CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
     return session.run(None, dict(zip(names, inputs, strict=True))), context
+
+
+@contextmanager
+def rpc_session(**environment: str) -> Iterator[Any]:
+    """A session with TVM's own RPC server on loopback, started as its documentation says, with nothing preloaded."""
+    from tvm import rpc
+
+    command = [sys.executable, "-m", "tvm.exec.rpc_server", "--host", "127.0.0.1", "--port", "19090", "--port-end", "19290"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}, start_new_session=True
+    ) as server:
+        assert server.stderr is not None
+        seen = ""
+        try:
+            while not (bound := re.search(r"bind to .*:(\d+)", seen)):
+                line = server.stderr.readline()
+                assert line, f"the RPC server ended: {seen}"
+                seen += line
+            yield _connect(rpc, int(bound[1]))
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)  # it works in a process of its own
+
+
+def _connect(rpc: Any, port: int) -> Any:
+    for attempt in range(50):  # it says where it is bound before it listens
+        try:
+            return rpc.connect("127.0.0.1", port, session_timeout=120)
+        except RuntimeError:
+            if attempt == 49:
+                raise
+            time.sleep(0.1)
+    raise AssertionError
