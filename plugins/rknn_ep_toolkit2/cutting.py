@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 _BETWEEN = ("QuantizeLinear", "DequantizeLinear", "Constant", "Identity")
 """They stand for no work of their own, and go with the nodes that they serve."""
