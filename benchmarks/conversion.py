@@ -1,7 +1,7 @@
 """Conversions of type and layout (native/tensor) against memcpy of as many bytes, in turns, in the same run.
 
-Bytes are those read plus those written, as for memcpy. The tensors are those of a 640x640 picture and of a feature map; small ones
-stay in the caches of a core, large ones do not.
+Bytes are those read plus those written, as for memcpy. The tensors are those of a 640x640 picture, of a small one that stays in
+the caches of a core, and of a feature map.
 """
 
 from __future__ import annotations

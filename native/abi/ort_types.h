@@ -8,6 +8,8 @@
 namespace rknn_ep::ort {
 
 struct OrtAllocator;
+struct OrtCustomOp;
+struct OrtCustomOpDomain;
 struct OrtEnv;
 struct OrtEp;
 struct OrtEpDevice;
@@ -17,6 +19,7 @@ struct OrtGraph;
 struct OrtHardwareDevice;
 struct OrtIoBinding;
 struct OrtKernelContext;
+struct OrtKernelInfo;
 struct OrtKeyValuePairs;
 struct OrtLogger;
 struct OrtMemoryInfo;

@@ -1,57 +1,30 @@
-// The exported functions: each finds its context, does its work and turns a failure into a code and a log line.
+// The exported functions of a context's life and runs; memory is in api_memory.cc.
 #include <cstdlib>
-#include <cstring>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <new>
-#include <shared_mutex>
 
 #include "abi/rknn_api.h"
+#include "abi/rknn_custom_op.h"
 #include "bundle/key_values.h"
 #include "simulator/context.h"
 #include "simulator/export.h"
-#include "simulator/failure.h"
+#include "simulator/guard.h"
+#include "simulator/registry.h"
 
 namespace rknn_ep::simulator {
+
+rknn_context next_handle() {
+  static std::atomic<rknn_context> last{0};
+  return ++last;
+}
+
 namespace {
 
-// Contexts by handle: a handle that was never given, or was given back, finds nothing.
-class Registry {
- public:
-  rknn_context add(std::shared_ptr<Context> context) {
-    const std::unique_lock<std::shared_mutex> lock(mutex_);
-    contexts_[++last_] = std::move(context);
-    return last_;
-  }
+constexpr uint32_t kKnownFlags = 0x1ffff;
+constexpr uint32_t kFences = RKNN_FLAG_FENCE_IN_OUTSIDE | RKNN_FLAG_FENCE_OUT_OUTSIDE;
+constexpr uint32_t kWithoutEffect =
+    RKNN_FLAG_EXECUTE_FALLBACK_PRIOR_DEVICE_GPU | RKNN_FLAG_ENABLE_SRAM | RKNN_FLAG_SHARE_SRAM;
 
-  std::shared_ptr<Context> find(rknn_context handle) const {
-    const std::shared_lock<std::shared_mutex> lock(mutex_);
-    const auto found = contexts_.find(handle);
-    if (found == contexts_.end()) throw Failure(RKNN_ERR_CTX_INVALID, "not a context, or one that was destroyed");
-    return found->second;
-  }
-
-  void remove(rknn_context handle) {
-    std::shared_ptr<Context> context;  // its destructor runs after the lock is gone
-    const std::unique_lock<std::shared_mutex> lock(mutex_);
-    const auto found = contexts_.find(handle);
-    if (found == contexts_.end()) throw Failure(RKNN_ERR_CTX_INVALID, "not a context, or one that was destroyed");
-    context = std::move(found->second);
-    contexts_.erase(found);
-  }
-
- private:
-  mutable std::shared_mutex mutex_;
-  std::map<rknn_context, std::shared_ptr<Context>> contexts_;
-  rknn_context last_ = 0;
-};
-
-// Never destroyed: a program may leave contexts open when it exits, and threads of it may still run.
-Registry& registry() {
-  static Registry* const instance = new Registry;
-  return *instance;
-}
+Registry<Context>& contexts() { return Registry<Context>::instance(); }
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -86,30 +59,42 @@ EngineOptions engine_options() {
   return options;
 }
 
-template <typename Work>
-int guarded(const char* function, Work work) noexcept {
-  try {
-    work();
-    return RKNN_SUCC;
-  } catch (const Failure& failure) {
-    log_failure(function, failure.code(), failure.what());
-    return failure.code();
-  } catch (const std::bad_alloc&) {
-    log_failure(function, RKNN_ERR_MALLOC_FAIL, "out of memory");
-    return RKNN_ERR_MALLOC_FAIL;
-  } catch (const std::exception& error) {
-    log_failure(function, RKNN_ERR_FAIL, error.what());
-    return RKNN_ERR_FAIL;
-  } catch (...) {
-    log_failure(function, RKNN_ERR_FAIL, "unknown failure");
-    return RKNN_ERR_FAIL;
+void check_flags(uint32_t flags) {
+  if (flags & ~kKnownFlags) {
+    throw Failure(RKNN_ERR_PARAM_INVALID, "flag " + std::to_string(flags) + " has bits that rknn_init does not know");
+  }
+  if (flags & kFences) {
+    throw Failure(RKNN_ERR_PARAM_INVALID, "fences belong to the board's kernel driver: there are none on a PC");
+  }
+  if (flags & kWithoutEffect) {
+    log_line(Level::kHint, "rknn_init", "flags for GPU fallback and SRAM have no effect here");
   }
 }
 
-int raw(const void* value) {
-  int number = 0;
-  std::memcpy(&number, value, sizeof(number));
-  return number;
+LoadOptions load_options(uint32_t flags, const rknn_init_extend* extend) {
+  LoadOptions options;
+  options.engine = engine_options();
+  options.info_only = (flags & RKNN_FLAG_COLLECT_MODEL_INFO_ONLY) != 0;
+  options.keeps_bundle = (flags & RKNN_FLAG_COLLECT_PERF_MASK) != 0;
+  options.stays = (flags & RKNN_FLAG_MODEL_BUFFER_ZERO_COPY) != 0;
+  if (extend && extend->real_model_offset < 0) {
+    throw Failure(RKNN_ERR_PARAM_INVALID, "real_model_offset is negative");
+  }
+  if (extend) {
+    options.offset = static_cast<uint64_t>(extend->real_model_offset);
+    options.size = extend->real_model_size;
+  }
+  return options;
+}
+
+// With RKNN_FLAG_SHARE_WEIGHT_MEM the weights are those of a context that lives: shared where it simulates the same.
+std::shared_ptr<Model> sharing(std::shared_ptr<Model> loaded, uint32_t flags, const rknn_init_extend* extend) {
+  if (!(flags & RKNN_FLAG_SHARE_WEIGHT_MEM)) return loaded;
+  if (!extend) {
+    throw Failure(RKNN_ERR_PARAM_INVALID, "RKNN_FLAG_SHARE_WEIGHT_MEM needs extend->ctx: the context to share with");
+  }
+  std::shared_ptr<Model> other = contexts().find(extend->ctx)->model();
+  return other->identity() == loaded->identity() ? other : loaded;
 }
 
 }  // namespace
@@ -128,103 +113,81 @@ RKNN_EP_EXPORT int rknn_ep_simulator_configure(const void* api, const char* opti
   });
 }
 
-RKNN_EP_EXPORT int rknn_init(rknn_context* context, void* model, uint32_t size, uint32_t flag, rknn_init_extend*) {
+RKNN_EP_EXPORT int rknn_init(rknn_context* context, void* model, uint32_t size, uint32_t flag,
+                             rknn_init_extend* extend) {
+  read_log_level();
   return guarded("rknn_init", [&] {
-    const EngineOptions options = engine_options();
-    if (!context || !model) throw Failure(RKNN_ERR_PARAM_INVALID, "context or model is null");
+    if (!context || !model) {
+      configured = nullptr;
+      throw Failure(RKNN_ERR_PARAM_INVALID, "context or model is null");
+    }
     *context = 0;
-    if (flag & RKNN_FLAG_ASYNC_MASK) throw Failure(RKNN_ERR_PARAM_INVALID, "RKNN_FLAG_ASYNC_MASK is not simulated");
-    const bool stays = (flag & RKNN_FLAG_MODEL_BUFFER_ZERO_COPY) != 0;
+    const LoadOptions options = load_options(flag, extend);
+    check_flags(flag);
     std::shared_ptr<Model> loaded = size == 0 ? Model::from_file(static_cast<const char*>(model), options)
-                                              : Model::from_memory(model, size, stays, options);
-    *context = registry().add(std::make_shared<Context>(std::move(loaded)));
+                                              : Model::from_memory(model, size, options);
+    const std::string soc = loaded->description().soc.name;
+    *context = contexts().add(std::make_shared<Context>(sharing(std::move(loaded), flag, extend), flag));
+    log_line(Level::kInfo, "rknn_init", "context " + std::to_string(*context) + " simulates " + soc);
   });
 }
 
 RKNN_EP_EXPORT int rknn_dup_context(rknn_context* context_in, rknn_context* context_out) {
   return guarded("rknn_dup_context", [&] {
     if (!context_in || !context_out) throw Failure(RKNN_ERR_PARAM_INVALID, "a context is null");
-    *context_out = registry().add(registry().find(*context_in)->duplicate());
+    *context_out = contexts().add(contexts().find(*context_in)->duplicate());
   });
 }
 
 RKNN_EP_EXPORT int rknn_destroy(rknn_context context) {
-  return guarded("rknn_destroy", [&] { registry().remove(context); });
+  return guarded("rknn_destroy", [&] {
+    contexts().remove(context);
+    drop_memory_of(context);
+  });
 }
 
 RKNN_EP_EXPORT int rknn_query(rknn_context context, rknn_query_cmd cmd, void* info, uint32_t size) {
-  return guarded("rknn_query", [&] { registry().find(context)->query(raw(&cmd), info, size); });
+  return guarded("rknn_query", [&] { contexts().find(context)->query(raw(cmd), info, size); });
 }
 
 RKNN_EP_EXPORT int rknn_inputs_set(rknn_context context, uint32_t n_inputs, rknn_input inputs[]) {
-  return guarded("rknn_inputs_set", [&] { registry().find(context)->set_inputs(n_inputs, inputs); });
+  return guarded("rknn_inputs_set", [&] { contexts().find(context)->set_inputs(n_inputs, inputs); });
 }
 
 RKNN_EP_EXPORT int rknn_set_core_mask(rknn_context context, rknn_core_mask core_mask) {
-  return guarded("rknn_set_core_mask", [&] { registry().find(context)->set_core_mask(raw(&core_mask)); });
+  return guarded("rknn_set_core_mask", [&] { contexts().find(context)->set_core_mask(raw(core_mask)); });
+}
+
+RKNN_EP_EXPORT int rknn_set_batch_core_num(rknn_context context, int core_num) {
+  return guarded("rknn_set_batch_core_num", [&] { contexts().find(context)->set_batch_cores(core_num); });
+}
+
+RKNN_EP_EXPORT int rknn_set_input_shapes(rknn_context ctx, uint32_t n_inputs, rknn_tensor_attr attr[]) {
+  return guarded("rknn_set_input_shapes", [&] { contexts().find(ctx)->set_input_shapes(n_inputs, attr); });
+}
+
+RKNN_EP_EXPORT int rknn_set_input_shape(rknn_context ctx, rknn_tensor_attr* attr) {
+  return guarded("rknn_set_input_shape", [&] {
+    log_line(Level::kWarning, "rknn_set_input_shape", "deprecated: rknn_set_input_shapes takes its place");
+    contexts().find(ctx)->set_input_shapes(1, attr);
+  });
 }
 
 RKNN_EP_EXPORT int rknn_run(rknn_context context, rknn_run_extend* extend) {
-  return guarded("rknn_run", [&] {
-    if (extend && extend->non_block) throw Failure(RKNN_ERR_PARAM_INVALID, "runs that do not block are not simulated");
-    registry().find(context)->run();
-  });
+  return guarded("rknn_run", [&] { contexts().find(context)->run(extend); });
+}
+
+RKNN_EP_EXPORT int rknn_wait(rknn_context context, rknn_run_extend* extend) {
+  return guarded("rknn_wait", [&] { contexts().find(context)->wait(extend); });
 }
 
 RKNN_EP_EXPORT int rknn_outputs_get(rknn_context context, uint32_t n_outputs, rknn_output outputs[],
-                                    rknn_output_extend*) {
-  return guarded("rknn_outputs_get", [&] { registry().find(context)->get_outputs(n_outputs, outputs); });
+                                    rknn_output_extend* extend) {
+  return guarded("rknn_outputs_get", [&] { contexts().find(context)->get_outputs(n_outputs, outputs, extend); });
 }
 
 RKNN_EP_EXPORT int rknn_outputs_release(rknn_context context, uint32_t n_ouputs, rknn_output outputs[]) {
-  return guarded("rknn_outputs_release", [&] { registry().find(context)->release_outputs(n_ouputs, outputs); });
-}
-
-RKNN_EP_EXPORT rknn_tensor_mem* rknn_create_mem(rknn_context ctx, uint32_t size) {
-  return rknn_create_mem2(ctx, size, RKNN_FLAG_MEMORY_FLAGS_DEFAULT);
-}
-
-RKNN_EP_EXPORT rknn_tensor_mem* rknn_create_mem2(rknn_context ctx, uint64_t size, uint64_t) {
-  rknn_tensor_mem* made = nullptr;
-  guarded("rknn_create_mem", [&] {
-    registry().find(ctx);
-    if (size == 0 || size > UINT32_MAX - 64)
-      throw Failure(RKNN_ERR_PARAM_INVALID, "memory of " + std::to_string(size) + " bytes");
-    auto memory = std::make_unique<rknn_tensor_mem>();
-    *memory = {};
-    memory->virt_addr = std::aligned_alloc(64, (size + 63) / 64 * 64);
-    if (!memory->virt_addr) throw std::bad_alloc();
-    std::memset(memory->virt_addr, 0, size);
-    memory->fd = -1;
-    memory->size = static_cast<uint32_t>(size);
-    memory->flags = RKNN_TENSOR_MEMORY_FLAGS_ALLOC_INSIDE;
-    made = memory.release();
-  });
-  return made;
-}
-
-RKNN_EP_EXPORT int rknn_destroy_mem(rknn_context ctx, rknn_tensor_mem* mem) {
-  return guarded("rknn_destroy_mem", [&] {
-    if (!mem) throw Failure(RKNN_ERR_PARAM_INVALID, "mem is null");
-    registry().find(ctx)->unbind(mem);
-    std::free(mem->virt_addr);
-    delete mem;
-  });
-}
-
-RKNN_EP_EXPORT int rknn_set_io_mem(rknn_context ctx, rknn_tensor_mem* mem, rknn_tensor_attr* attr) {
-  return guarded("rknn_set_io_mem", [&] {
-    if (!mem || !attr) throw Failure(RKNN_ERR_PARAM_INVALID, "mem or attr is null");
-    registry().find(ctx)->bind(mem, *attr);
-  });
-}
-
-// Host and simulated device see the same memory: there is nothing to flush.
-RKNN_EP_EXPORT int rknn_mem_sync(rknn_context context, rknn_tensor_mem* mem, rknn_mem_sync_mode) {
-  return guarded("rknn_mem_sync", [&] {
-    registry().find(context);
-    if (!mem) throw Failure(RKNN_ERR_PARAM_INVALID, "mem is null");
-  });
+  return guarded("rknn_outputs_release", [&] { contexts().find(context)->release_outputs(n_ouputs, outputs); });
 }
 
 }  // extern "C"

@@ -68,6 +68,12 @@ class Value {
   ort::OrtValue* value_ = nullptr;
 };
 
+// What a session may need besides its model.
+struct SessionExtras {
+  std::string profile_prefix;  // every layer's time goes to a file of this beginning; empty: nothing is measured
+  std::vector<ort::OrtCustomOpDomain*> custom_ops;
+};
+
 // A model ready to run. `run` may be called from several threads at once. In a child of fork() only sessions of one
 // thread go on: the others' threads stayed with the parent, and to wait for them would hang.
 class Session {
@@ -75,13 +81,15 @@ class Session {
   // `model` may go after construction; `weights.bytes` must stay unless there is a path. Throws Failure where the model
   // is damaged or its inputs and outputs are not the ones described.
   Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, const Weights& weights,
-          const Description& description);
+          const Description& description, const SessionExtras& extras = {});
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   const std::shared_ptr<Engine>& engine() const { return engine_; }
   void run(const ort::OrtValue* const* inputs, ort::OrtValue** outputs) const;
+  // With a profile prefix: ends measuring, gives the file.
+  std::string end_profiling() const;
 
  private:
   bool lost_its_threads() const;

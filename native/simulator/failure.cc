@@ -30,6 +30,10 @@ const char* code_name(int code) noexcept {
       return "RKNN_ERR_DEVICE_UNMATCH";
     case RKNN_ERR_TARGET_PLATFORM_UNMATCH:
       return "RKNN_ERR_TARGET_PLATFORM_UNMATCH";
+    case RKNN_ERR_INCOMPATILE_PRE_COMPILE_MODEL:
+      return "RKNN_ERR_INCOMPATILE_PRE_COMPILE_MODEL";
+    case RKNN_ERR_INCOMPATILE_OPTIMIZATION_LEVEL_VERSION:
+      return "RKNN_ERR_INCOMPATILE_OPTIMIZATION_LEVEL_VERSION";
     default:
       return "error";
   }

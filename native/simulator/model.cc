@@ -4,46 +4,43 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <mutex>
 
+#include "simulator/companion.h"
 #include "simulator/failure.h"
+#include "simulator/log.h"
 
 namespace rknn_ep::simulator {
 namespace {
 
 constexpr size_t kWeightAlignment = 64;
 
-// Files of the vendor's stacks are recognised to be refused by name.
-void refuse_vendor_files(Bytes head) {
-  const std::string_view magic = head.text().substr(0, 4);
-  if (magic == "RKNN") {
-    throw Failure(RKNN_ERR_MODEL_INVALID,
-                  "this is a vendor .rknn, compiled for hardware. The simulator runs bundles: compile the ONNX model "
-                  "with rknn-ep and put the bundle beside it under the same name, ending in .rknnctx");
-  }
-  if (magic == "RKNX") {
-    throw Failure(RKNN_ERR_MODEL_INVALID, "this is a model of the RKNN3 stack, which is not simulated");
-  }
-}
-
-std::string first_bytes(const std::string& path) {
+// Files of the vendor's stacks are recognised by their first bytes.
+bool of_vendor(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   char head[4] = {};
   file.read(head, sizeof(head));
-  return std::string(head, static_cast<size_t>(file.gcount()));
+  return std::memcmp(head, "RKNN", 4) == 0 || std::memcmp(head, "RKNX", 4) == 0;
 }
 
-// The bundle to run for a file: itself, or for a vendor .rknn the bundle beside it.
-std::string bundle_for(const std::string& path) {
-  const std::string head = first_bytes(path);
-  if (head == "RKNN") {
-    const size_t slash = path.rfind('/');
-    const size_t dot = path.rfind('.');
-    const bool ending = dot != std::string::npos && (slash == std::string::npos || dot > slash);
-    const std::string companion = path.substr(0, ending ? dot : path.size()) + ".rknnctx";
-    if (!first_bytes(companion).empty()) return companion;
+std::vector<uint8_t> content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const auto size = static_cast<int64_t>(file.tellg());
+  if (!file || size <= 0) throw Failure(RKNN_ERR_MODEL_INVALID, path + ": cannot be read, or is empty");
+  std::vector<uint8_t> bytes(static_cast<size_t>(size));
+  file.seekg(0);
+  if (!file.read(reinterpret_cast<char*>(bytes.data()), size)) {
+    throw Failure(RKNN_ERR_MODEL_INVALID, path + ": cannot be read");
   }
-  refuse_vendor_files({reinterpret_cast<const uint8_t*>(head.data()), head.size()});
-  return path;
+  return bytes;
+}
+
+// The bundle to run for a file: itself, or for a vendor .rknn its companion.
+std::string bundle_for(const std::string& path) {
+  if (!of_vendor(path)) return path;
+  const std::vector<uint8_t> bytes = content(path);
+  const std::string companion = companion_of({bytes.data(), bytes.size()}, path);
+  return companion.empty() ? path : companion;
 }
 
 // The file behind links: ONNX Runtime wants the weights inside the folder that it is told.
@@ -66,38 +63,105 @@ Bytes entry(const Archive& archive, const std::string& name) {
 
 }  // namespace
 
-std::shared_ptr<Model> Model::from_file(const std::string& path, const EngineOptions& options) {
-  const std::string bundle = resolved(bundle_for(path));
+std::shared_ptr<Model> Model::from_file(const std::string& path, const LoadOptions& options) {
   std::string error;
-  std::shared_ptr<Model> model(new Model);
-  model->archive_ = Archive::open_file(bundle, error);
-  if (!model->archive_) throw Failure(RKNN_ERR_MODEL_INVALID, error);
-  model->load(options, bundle);
-  return model;
-}
-
-std::shared_ptr<Model> Model::from_memory(const void* data, size_t size, bool stays, const EngineOptions& options) {
-  refuse_vendor_files({static_cast<const uint8_t*>(data), size});
-  std::string error;
-  std::shared_ptr<Model> model(new Model);
-  model->archive_ = Archive::open_memory(data, size, error);
-  if (!model->archive_) throw Failure(RKNN_ERR_MODEL_INVALID, error);
-  model->load(options, {}, !stays);
-  return model;
-}
-
-void Model::load(const EngineOptions& options, const std::string& path, bool copy) {
-  const Archive& archive = *archive_;
-  description_ = Description::parse(KeyValues(entry(archive, "native.txt").text()));
-  const Bytes onnx = entry(archive, options.exact ? description_.exact_model : "simulation.onnx");
-  Weights weights;
-  if (const ArchiveEntry* data = archive.entry_of("simulation.data")) {
-    weights = {entry(archive, data->name), path, data->offset};
-    const bool aligned = reinterpret_cast<uintptr_t>(weights.bytes.data) % kWeightAlignment == 0;
-    if (path.empty() && (copy || !aligned)) weights.bytes = copied(weights.bytes);
+  if (options.offset || options.size) {  // a bundle inside a larger file
+    const std::vector<uint8_t> whole = content(path);
+    LoadOptions copying = options;
+    copying.stays = false;
+    return from_memory(whole.data(), whole.size(), copying);
   }
-  session_ = std::make_unique<Session>(Engine::acquire(), options, onnx, weights, description_);
-  archive_ = nullptr;
+  const std::string bundle = resolved(bundle_for(path));
+  std::shared_ptr<const Archive> archive = Archive::open_file(bundle, error);
+  if (!archive) throw Failure(RKNN_ERR_MODEL_INVALID, error);
+  return read(std::move(archive), bundle, options);
+}
+
+std::shared_ptr<Model> Model::from_memory(const void* data, size_t size, const LoadOptions& options) {
+  if (options.offset > size || options.size > size - options.offset) {
+    throw Failure(RKNN_ERR_PARAM_INVALID, "the model is said to lie at byte " + std::to_string(options.offset) +
+                                              " with " + std::to_string(options.size) + " bytes, of " +
+                                              std::to_string(size));
+  }
+  const Bytes bytes{static_cast<const uint8_t*>(data) + options.offset,
+                    options.size ? static_cast<size_t>(options.size) : size - options.offset};
+  LoadOptions inside = options;
+  inside.offset = inside.size = 0;
+  if (const std::string companion = companion_of(bytes, {}); !companion.empty()) return from_file(companion, inside);
+  std::string error;
+  std::shared_ptr<const Archive> archive = Archive::open_memory(bytes.data, bytes.size, error);
+  if (!archive) throw Failure(RKNN_ERR_MODEL_INVALID, error);
+  return read(std::move(archive), {}, inside);
+}
+
+std::shared_ptr<Model> Model::read(std::shared_ptr<const Archive> archive, const std::string& path,
+                                   const LoadOptions& options) {
+  std::shared_ptr<Model> model(new Model);
+  model->archive_ = std::move(archive);
+  model->load(path, options);
+  return model;
+}
+
+void Model::load(const std::string& path, const LoadOptions& options) {
+  const Archive& archive = *archive_;
+  engine_ = options.engine;
+  description_ = Description::parse(KeyValues(entry(archive, "native.txt").text()));
+  if (const std::string soc = simulated_soc(); !soc.empty() && soc != description_.soc.name) {
+    throw Failure(RKNN_ERR_TARGET_PLATFORM_UNMATCH,
+                  "the model is for " + description_.soc.name + ", RKNN_EP_SIMULATED_SOC says that this is " + soc);
+  }
+  const std::string name = engine_.exact ? description_.exact_model : "simulation.onnx";
+  onnx_ = entry(archive, name);
+  identity_ = name + ":" + std::to_string(archive.entry_of(name)->crc32) + ":" + std::to_string(onnx_.size);
+  if (const ArchiveEntry* data = archive.entry_of("simulation.data")) {
+    weights_ = {entry(archive, data->name), path, data->offset};
+    identity_ += ":" + std::to_string(data->crc32) + ":" + std::to_string(data->size);
+    const bool aligned = reinterpret_cast<uintptr_t>(weights_.bytes.data) % kWeightAlignment == 0;
+    if (!options.info_only && path.empty() && (!options.stays || !aligned)) weights_.bytes = copied(weights_.bytes);
+  }
+  custom_nodes_ = custom_nodes(onnx_);
+  if (!options.info_only && custom_nodes_.empty()) session_ = make_session({});
+  const bool keeps = options.keeps_bundle || !custom_nodes_.empty();
+  if (keeps && path.empty() && !options.stays) {
+    kept_onnx_.assign(onnx_.data, onnx_.data + onnx_.size);
+    onnx_ = {kept_onnx_.data(), kept_onnx_.size()};
+  }
+  if (!keeps || path.empty()) archive_ = nullptr;
+}
+
+std::unique_ptr<Session> Model::make_session(const SessionExtras& extras) const {
+  return std::make_unique<Session>(Engine::acquire(), engine_, onnx_, weights_, description_, extras);
+}
+
+std::unique_ptr<Session> Model::profiled(const std::string& file_prefix) const {
+  SessionExtras extras;
+  extras.profile_prefix = file_prefix;
+  if (custom_ops_) extras.custom_ops = custom_ops_->domains();
+  return make_session(extras);
+}
+
+void Model::register_custom_ops(const rknn_custom_op* ops, uint32_t count) {
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  if (custom_nodes_.empty()) {
+    log_line(Level::kHint, "rknn_register_custom_ops", "the model has no custom operators");
+    return;
+  }
+  if (session_) throw Failure(RKNN_ERR_FAIL, "the model's custom operators are registered already");
+  auto registered = std::make_unique<CustomOps>(Engine::acquire(), custom_nodes_, ops, count);
+  SessionExtras extras;
+  extras.custom_ops = registered->domains();
+  session_ = make_session(extras);
+  custom_ops_ = std::move(registered);
+}
+
+const Session& Model::session() const {
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  if (!session_ && !custom_nodes_.empty()) {
+    throw Failure(RKNN_ERR_FAIL, "the model has the custom operator '" + custom_nodes_[0].op_type +
+                                     "': call rknn_register_custom_ops first");
+  }
+  if (!session_) throw Failure(RKNN_ERR_FAIL, "the model was loaded for information alone");
+  return *session_;
 }
 
 Bytes Model::copied(Bytes weights) {

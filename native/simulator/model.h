@@ -2,33 +2,64 @@
 #pragma once
 
 #include <memory>
+#include <shared_mutex>
+#include <string>
+#include <vector>
 
 #include "bundle/archive.h"
+#include "simulator/custom_ops.h"
 #include "simulator/engine.h"
 #include "simulator/tensor.h"
 
 namespace rknn_ep::simulator {
 
+struct LoadOptions {
+  EngineOptions engine;
+  bool info_only = false;     // no session: only rknn_query
+  bool stays = false;         // a bundle in memory outlives the model, so that its weights need not be copied
+  bool keeps_bundle = false;  // what profile() needs
+  uint64_t offset = 0;        // where the bundle begins in the file or memory
+  uint64_t size = 0;          // bytes of it; 0: all the rest
+};
+
 class Model {
  public:
-  // Reads a bundle where it lies.
-  static std::shared_ptr<Model> from_file(const std::string& path, const EngineOptions& options);
-  // Reads a bundle from memory. The weights are copied unless `stays`: then the memory must outlive the model.
-  static std::shared_ptr<Model> from_memory(const void* data, size_t size, bool stays, const EngineOptions& options);
+  // Reads a bundle where it lies; for a vendor .rknn, its companion.
+  static std::shared_ptr<Model> from_file(const std::string& path, const LoadOptions& options);
+  static std::shared_ptr<Model> from_memory(const void* data, size_t size, const LoadOptions& options);
 
   const Description& description() const { return description_; }
-  const Session& session() const { return *session_; }
+  // Throws Failure where there is none: the model was loaded for information, or waits for custom operators.
+  const Session& session() const;
+  // Checksums of what is simulated: equal for two loads of one bundle with the same options.
+  const std::string& identity() const { return identity_; }
+
+  // Gives the model the operators that it waits for; where it waits for none, nothing happens. Throws Failure.
+  void register_custom_ops(const rknn_custom_op* ops, uint32_t count);
+
+  // A session that measures every layer, for one run; with RKNN_FLAG_COLLECT_PERF_MASK.
+  std::unique_ptr<Session> profiled(const std::string& file_prefix) const;
 
  private:
   Model() = default;
-  // `path` is empty for a bundle in memory, whose weights are copied if `copy`.
-  void load(const EngineOptions& options, const std::string& path, bool copy = false);
+  static std::shared_ptr<Model> read(std::shared_ptr<const Archive> archive, const std::string& path,
+                                     const LoadOptions& options);
+  void load(const std::string& path, const LoadOptions& options);
+  std::unique_ptr<Session> make_session(const SessionExtras& extras) const;
   Bytes copied(Bytes weights);
 
-  std::shared_ptr<const Archive> archive_;  // only while loading
+  std::shared_ptr<const Archive> archive_;  // while loading; longer where options.keeps_bundle
   std::unique_ptr<uint8_t[], void (*)(void*)> copy_{nullptr, nullptr};
   Description description_;
+  EngineOptions engine_;
+  Bytes onnx_;
+  std::vector<uint8_t> kept_onnx_;
+  Weights weights_;
+  std::string identity_;
+  std::vector<CustomNode> custom_nodes_;
+  std::unique_ptr<CustomOps> custom_ops_;  // outlives the session
   std::unique_ptr<Session> session_;
+  mutable std::shared_mutex mutex_;  // of the session, where it comes late
 };
 
 }  // namespace rknn_ep::simulator

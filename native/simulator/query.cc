@@ -1,10 +1,15 @@
 // rknn_query: what a context tells about its model.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
 #include "simulator/context.h"
 #include "simulator/failure.h"
+#include "simulator/profile.h"
+#include "simulator/registry.h"
 
 #ifndef RKNN_EP_VERSION
 #define RKNN_EP_VERSION "development"
@@ -43,6 +48,7 @@ uint32_t clipped(uint64_t bytes) { return static_cast<uint32_t>(std::min<uint64_
 
 void Context::query(int command, void* info, uint32_t size) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (!info) throw Failure(RKNN_ERR_PARAM_INVALID, "info is null");
   const Description& description = model_->description();
   const Soc& soc = description.soc;
   const auto tell_attributes = [&](bool is_input, AttributeKind kind) {
@@ -70,18 +76,20 @@ void Context::query(int command, void* info, uint32_t size) {
       return tell_attributes(false, AttributeKind::kNativeNhwc);
     case RKNN_QUERY_SDK_VERSION: {
       auto& version = as<rknn_sdk_version>(info, size);
-      copy_text(version.api_version, "2.3.2 (rknn_ep simulator " RKNN_EP_VERSION ")");
+      copy_text(version.api_version, "2.4.1 (rknn_ep simulator " RKNN_EP_VERSION ")");
       copy_text(version.drv_version, "0.9.8 (rknn_ep simulator " RKNN_EP_VERSION ")");
       return;
     }
     case RKNN_QUERY_PERF_RUN: {
-      if (soc.zero_copy_only()) {
-        throw Failure(RKNN_ERR_TARGET_PLATFORM_UNMATCH, soc.name + " does not measure performance");
-      }
-      if (!ran_) throw Failure(RKNN_ERR_FAIL, "rknn_run has not been called");
+      soc.require_large("RKNN_QUERY_PERF_RUN");
+      if (!started_) throw Failure(RKNN_ERR_FAIL, "rknn_run has not been called");
+      finish();
       as<rknn_perf_run>(info, size).run_duration = run_microseconds_;
       return;
     }
+    case RKNN_QUERY_PERF_DETAIL:
+      soc.require_large("RKNN_QUERY_PERF_DETAIL");
+      return fill_perf_detail(as<rknn_perf_detail>(info, size));
     case RKNN_QUERY_MEM_SIZE: {
       auto& memory = as<rknn_mem_size>(info, size);
       memory = {};
@@ -93,9 +101,48 @@ void Context::query(int command, void* info, uint32_t size) {
     case RKNN_QUERY_CUSTOM_STRING:
       copy_text(as<rknn_custom_string>(info, size).string, description.custom_string);
       return;
+    case RKNN_QUERY_DEVICE_MEM_INFO: {
+      if (!soc.zero_copy_only()) {
+        throw Failure(RKNN_ERR_TARGET_PLATFORM_UNMATCH, soc.name + " has no RKNN_QUERY_DEVICE_MEM_INFO");
+      }
+      auto& memory = as<rknn_tensor_mem>(info, size);
+      memory = {};
+      memory.fd = -1;
+      memory.size = clipped(description.weight_bytes + description.internal_bytes);
+      memory.flags = RKNN_TENSOR_MEMORY_FLAGS_UNKNOWN;
+      return;
+    }
+    case RKNN_QUERY_INPUT_DYNAMIC_RANGE:
+    case RKNN_QUERY_CURRENT_INPUT_ATTR:
+    case RKNN_QUERY_CURRENT_OUTPUT_ATTR:
+    case RKNN_QUERY_CURRENT_NATIVE_INPUT_ATTR:
+    case RKNN_QUERY_CURRENT_NATIVE_OUTPUT_ATTR:
+      soc.require_large("a query about dynamic shapes");
+      throw Failure(RKNN_ERR_PARAM_INVALID,
+                    "query " + std::to_string(command) + " is for models of dynamic shapes: this one is static");
     default:
-      throw Failure(RKNN_ERR_PARAM_INVALID, "query " + std::to_string(command) + " is not simulated");
+      throw Failure(RKNN_ERR_PARAM_INVALID, "query " + std::to_string(command) + " is no rknn_query_cmd");
   }
+}
+
+// Times of layers come from a run of the last inputs in a session that measures: the one that computes is not slowed.
+void Context::fill_perf_detail(rknn_perf_detail& detail) {
+  if (!(flags_ & RKNN_FLAG_COLLECT_PERF_MASK)) {
+    throw Failure(RKNN_ERR_PARAM_INVALID, "rknn_init was called without RKNN_FLAG_COLLECT_PERF_MASK");
+  }
+  if (!started_) throw Failure(RKNN_ERR_FAIL, "rknn_run has not been called");
+  finish();
+  const char* folder = std::getenv("TMPDIR");
+  const std::string prefix = std::string(folder && *folder ? folder : "/tmp") + "/rknn_ep-layers-" +
+                             std::to_string(::getpid()) + "-" + std::to_string(next_handle());
+  const std::unique_ptr<Session> measuring = model_->profiled(prefix);
+  Frame scratch = make_frame();  // outputs of the program stay as they are
+  std::vector<ort::OrtValue*> outputs;
+  for (size_t i = 0; i < outputs_.size(); ++i) outputs.push_back(scratch.values[inputs_.size() + i].get());
+  measuring->run(input_values_.data(), outputs.data());
+  perf_detail_ = layer_table(measuring->end_profiling(), soc().name);
+  detail.perf_data = perf_detail_.data();
+  detail.data_len = perf_detail_.size();
 }
 
 }  // namespace rknn_ep::simulator

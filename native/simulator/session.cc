@@ -23,7 +23,7 @@ std::string shape_text(const std::vector<int64_t>& dims) {
 }  // namespace
 
 Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, Bytes model, const Weights& weights,
-                 const Description& description)
+                 const Description& description, const SessionExtras& extras)
     : engine_(std::move(engine)), threads_(options.threads), process_(::getpid()) {
   const ort::OrtApi& api = engine_->api();
   const auto check = [&](ort::OrtStatus* status) {
@@ -40,6 +40,9 @@ Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, B
   // AVX2 without VNNI multiplies u8 by s8 with 16-bit saturation; with this, weights become u8 there and nothing is
   // lost.
   check(api.AddSessionConfigEntry(raw_options, "session.x64quantprecision", "1"));
+
+  if (!extras.profile_prefix.empty()) check(api.EnableProfiling(raw_options, extras.profile_prefix.c_str()));
+  for (ort::OrtCustomOpDomain* domain : extras.custom_ops) check(api.AddCustomOpDomain(raw_options, domain));
 
   create(raw_options, model, weights);
   try {
@@ -98,6 +101,17 @@ void Session::run(const ort::OrtValue* const* inputs, ort::OrtValue** outputs) c
   engine_->check(engine_->api().Run(session_, nullptr, input_names_.data(), inputs, input_names_.size(),
                                     output_names_.data(), output_names_.size(), outputs),
                  RKNN_ERR_FAIL, "the simulation failed");
+}
+
+std::string Session::end_profiling() const {
+  const ort::OrtApi& api = engine_->api();
+  ort::OrtAllocator* allocator = nullptr;
+  engine_->check(api.GetAllocatorWithDefaultOptions(&allocator), RKNN_ERR_FAIL, "no allocator");
+  char* name = nullptr;
+  engine_->check(api.SessionEndProfiling(session_, allocator, &name), RKNN_ERR_FAIL, "no profile");
+  const std::string path = name;
+  engine_->check(api.AllocatorFree(allocator, name), RKNN_ERR_FAIL, "no profile");
+  return path;
 }
 
 // The buffers that `run` binds are made from the description: it must be true of the model, element by element.

@@ -84,13 +84,6 @@ uint32_t aligned(uint32_t value, uint32_t alignment) { return (value + alignment
 
 uint64_t Tensor::session_bytes() const { return elements * element_bytes(session_type); }
 
-uint32_t Soc::width_alignment() const { return name == "rk3566" || name == "rk3568" ? 8 : 16; }
-
-uint32_t Soc::channel_block(size_t element_bytes) const {
-  const uint32_t bytes = name == "rk3566" || name == "rk3568" ? 8 : 16;
-  return std::max<uint32_t>(1, bytes / static_cast<uint32_t>(element_bytes));
-}
-
 Description Description::parse(const KeyValues& text) {
   if (text.get("format") != "1") invalid("format", text.get("format"));
   Description description;
@@ -105,28 +98,8 @@ Description Description::parse(const KeyValues& text) {
   description.internal_bytes = static_cast<uint64_t>(std::max<int64_t>(0, text.integer("internal_bytes").value_or(0)));
   description.exact_model = text.get("exact_model", "simulation.onnx");
   description.custom_string = text.get("custom_string");
+  description.partition = text.get("partition");
   return description;
-}
-
-size_t element_bytes(rknn_tensor_type type) {
-  switch (type) {
-    case RKNN_TENSOR_INT8:
-    case RKNN_TENSOR_UINT8:
-    case RKNN_TENSOR_BOOL:
-      return 1;
-    case RKNN_TENSOR_FLOAT16:
-    case RKNN_TENSOR_INT16:
-    case RKNN_TENSOR_UINT16:
-      return 2;
-    case RKNN_TENSOR_FLOAT32:
-    case RKNN_TENSOR_INT32:
-    case RKNN_TENSOR_UINT32:
-      return 4;
-    case RKNN_TENSOR_INT64:
-      return 8;
-    default:
-      return 0;
-  }
 }
 
 const char* type_name(rknn_tensor_type type) {
@@ -151,6 +124,10 @@ const char* type_name(rknn_tensor_type type) {
       return "int64";
     case RKNN_TENSOR_BOOL:
       return "bool";
+    case RKNN_TENSOR_INT4:
+      return "int4";
+    case RKNN_TENSOR_BFLOAT16:
+      return "bfloat16";
     default:
       return "an unknown type";
   }

@@ -7,6 +7,8 @@
 
 #include "abi/rknn_api.h"
 #include "bundle/key_values.h"
+#include "simulator/soc.h"
+#include "tensor/convert.h"
 
 namespace rknn_ep::simulator {
 
@@ -26,18 +28,6 @@ struct Tensor {
   bool quantized() const { return quantization != RKNN_TENSOR_QNT_NONE && device_type != RKNN_TENSOR_FLOAT16; }
 };
 
-// The SoC as far as programs can see it.
-struct Soc {
-  std::string name;
-  std::vector<int64_t> core_masks;  // empty: rknn_set_core_mask is refused
-  bool copying_api = true;          // rknn_inputs_set and rknn_outputs_get exist
-  bool zero_copy_only() const { return !copying_api; }
-  // Elements to which the width of an NHWC input is padded in device memory.
-  uint32_t width_alignment() const;
-  // Channels in the innermost dimension of NC1HWC2 for an element of that many bytes.
-  uint32_t channel_block(size_t element_bytes) const;
-};
-
 // What native.txt says about a partition.
 struct Description {
   Soc soc;
@@ -47,13 +37,13 @@ struct Description {
   uint64_t internal_bytes = 0;
   std::string exact_model;  // entry that simulation=exact runs
   std::string custom_string;
+  std::string partition;
 
   // Throws Failure(RKNN_ERR_MODEL_INVALID) that names the key at fault.
   static Description parse(const KeyValues& text);
 };
 
-// Bytes of one element; 0 for types that have no whole-byte elements.
-size_t element_bytes(rknn_tensor_type type);
+using tensor::element_bytes;
 const char* type_name(rknn_tensor_type type);
 
 // Attributes as rknn_query reports them.

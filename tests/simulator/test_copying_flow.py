@@ -155,7 +155,7 @@ def test_scalars_are_tensors_of_one_element(library: ctypes.CDLL, tmp_path: Path
 def test_versions_say_whose_they_are_and_sizes_are_reported(library: ctypes.CDLL, relu: Path) -> None:
     with Context(library, relu) as context:
         version = context.query(driver.SDK_VERSION, driver.SdkVersion())
-        assert b"rknn_ep simulator" in version.api_version and version.api_version.startswith(b"2.3.2")
+        assert b"rknn_ep simulator" in version.api_version and version.api_version.startswith(b"2.4.1")
         assert b"rknn_ep simulator" in version.drv_version
         memory = context.query(driver.MEM_SIZE, driver.MemSize())
         assert memory.total_dma_allocated_size == memory.total_weight_size + memory.total_internal_size
@@ -220,12 +220,3 @@ def test_a_duplicate_has_inputs_and_outputs_of_its_own(library: ctypes.CDLL, rel
         second.run()
         first.destroy()
         np.testing.assert_array_equal(second.get_outputs()[0], b)
-
-
-def test_every_function_of_the_interface_exists_and_those_without_a_model_say_so(
-    library: ctypes.CDLL, relu: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with Context(library, relu) as context:
-        for name in ("rknn_wait", "rknn_set_weight_mem", "rknn_set_input_shapes", "rknn_matmul_run", "rknn_register_custom_ops"):
-            assert getattr(library, name)(ctypes.c_uint64(context.handle), None, None) == driver.FAIL
-            assert f"{name}: this function is not simulated" in capfd.readouterr().err
