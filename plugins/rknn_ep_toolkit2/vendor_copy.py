@@ -16,7 +16,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from rknn_ep.errors import CompileError
-from rknn_ep_toolkit2.graphs import DEQUANTIZE, QUANTIZE, Array, constant, readers
+from rknn_ep_toolkit2.graphs import PRODUCTS, QUANTIZE, Array, constant, dequantize_of, readers
 from rknn_ep_toolkit2.linear import gemms
 from rknn_ep_toolkit2.lowering import lower
 from rknn_ep_toolkit2.weights import float_unrounded, keep_scales
@@ -99,12 +99,17 @@ def parameters(model: ir.Model) -> dict[str, tuple[float, int]]:
 
 
 def weight_scales(model: ir.Model) -> dict[str, Array]:
-    """The scales of every quantised constant, by the name of its real values."""
+    """The scales of the weights and biases of products, by the name of their real values.
+
+    Constants of elementwise operators are left out: the toolkit keeps their values in 32 bits, on scales of its own.
+    """
     found = {}
     for node in model.graph:
-        scale = constant(node.inputs[1]) if node.op_type == DEQUANTIZE and constant(node.inputs[0]) is not None else None
-        if scale is not None:
-            found[node.outputs[0].name or ""] = scale.astype(np.float32).reshape(-1)
+        for value in node.inputs[1:] if node.op_type in PRODUCTS else ():
+            made = dequantize_of(value)
+            scale = constant(made.inputs[1]) if made is not None and constant(made.inputs[0]) is not None else None
+            if value is not None and scale is not None:
+                found[value.name or ""] = scale.astype(np.float32).reshape(-1)
     return found
 
 

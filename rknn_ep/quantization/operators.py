@@ -54,7 +54,9 @@ FOLLOWING = frozenset(
         *("Slice", "Split", "Gather", "DepthToSpace", "SpaceToDepth", "Resize", "Upsample", "Pad"),
     }
 )
-ALL_INPUTS_ARE_DATA = frozenset({"Add", "Sub", "Mul", "Min", "Max", "Sum", "Concat", "Gemm", "MatMul", "Conv", "ConvTranspose"})
+ALL_INPUTS_ARE_DATA = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Min", "Max", "Sum", "Concat", "Gemm", "MatMul", "Conv", "ConvTranspose"}
+)
 
 CLAMPS = frozenset({"Relu", "Clip"})
 """Activations that are nothing but the limits of the output's grid: fused with what comes before, without rounding."""

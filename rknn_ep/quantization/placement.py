@@ -50,18 +50,26 @@ class Placement:
         return tuple(name for name in self.scaled if name not in self.follows and name not in self.fixed)
 
 
-def place(model: ir.Model, groups: Sequence[Sequence[str]] = ()) -> Placement:
+STAYS_FLOAT_AT_THE_END = frozenset({"Softmax", "LogSoftmax"})
+"""What these give is not rounded where it leaves the graph, not even on SoCs without float16: it is the CPU side's there."""
+
+
+def place(model: ir.Model, groups: Sequence[Sequence[str]] = (), everything: bool = False) -> Placement:
     """Decide for every node whether it computes with integers, and for every tensor whether it gets a scale.
 
     Args:
         model: a float model with types and static shapes.
         groups: for each native operator the names of the values that leave it. Inside a group that computes something
             integers cannot (GELU's Erf, attention's Softmax) everything but its multiply-accumulates stays float.
+        everything: no tensor may stay float, for SoCs that have no float16: nodes of every role get rounded operands.
     """
     nodes = list(model.graph)
-    inside = _inner_values(nodes, groups)
-    integer = _integer_nodes(nodes, _float_by_group(nodes, groups))
-    scaled = _scaled_values(model.graph, nodes, integer, inside)
+    if everything:
+        integer = {_key(node) for node in nodes if _is_float(node.outputs[0]) and _has_data(node) and not _ends_in_float(node)}
+        scaled = _scaled_values(model.graph, nodes, integer, None)
+    else:
+        integer = _integer_nodes(nodes, _float_by_group(nodes, groups))
+        scaled = _scaled_values(model.graph, nodes, integer, _inner_values(nodes, groups))
     follows: dict[str, Link] = {}
     may_follow: dict[str, Link] = {}
     joins = []
@@ -157,13 +165,20 @@ def _integer_nodes(nodes: Sequence[ir.Node], stay_float: frozenset[str]) -> set[
     return integer
 
 
+def _ends_in_float(node: ir.Node) -> bool:
+    return node.op_type in STAYS_FLOAT_AT_THE_END and not any(value.uses() for value in node.outputs)
+
+
 def _has_data(node: ir.Node) -> bool:
     """Whether any data input is not a constant."""
     values = [node.inputs[position] for position in data_inputs(node) if position < len(node.inputs)]
     return all(_is_float(value) for value in values) and any(constant(value) is None for value in values)
 
 
-def _scaled_values(graph: ir.Graph, nodes: Sequence[ir.Node], integer: set[str], inside: frozenset[str]) -> dict[str, ir.Value]:
+def _scaled_values(
+    graph: ir.Graph, nodes: Sequence[ir.Node], integer: set[str], inside: frozenset[str] | None
+) -> dict[str, ir.Value]:
+    """Tensors to round. `inside`: what never leaves its native operator; None where nothing may stay float for that."""
     scaled: dict[str, ir.Value] = {}
     outputs = {value.name for value in graph.outputs}
     for value in [*graph.inputs, *(value for node in nodes for value in node.outputs)]:
@@ -180,19 +195,24 @@ def _scaled_values(graph: ir.Graph, nodes: Sequence[ir.Node], integer: set[str],
     return scaled
 
 
-def _is_absorbed(value: ir.Value, integer: set[str], inside: frozenset[str]) -> bool:
+def _is_absorbed(value: ir.Value, integer: set[str], inside: frozenset[str] | None) -> bool:
     """Whether the node that makes `value` and its reader are one native operator without a rounding between them."""
     producer = value.producer()
     readers = [reader for reader, _ in value.uses()]
     assert producer is not None
-    if readers and _makes_floats(producer) and all(role(reader) is Role.FLOAT for reader in readers):
+    if inside is not None and readers and _makes_floats(producer) and all(role(reader) is Role.FLOAT for reader in readers):
         return True
     if len(readers) != 1:
         # An inner value of a float group (attention scores, the argument of GELU) may be read twice.
-        return value.name in inside and bool(readers) and not any(_key(reader) in integer for reader in readers)
+        return (
+            inside is not None
+            and value.name in inside
+            and bool(readers)
+            and not any(_key(reader) in integer for reader in readers)
+        )
     reader = readers[0]
     if _key(reader) not in integer:
-        return value.name in inside
+        return inside is not None and value.name in inside
     if reader.op_type in CLAMPS and producer.op_type in CLAMPABLE:
         return True
     # The bias of a linear layer: MatMul + Add of a vector.

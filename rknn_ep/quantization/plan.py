@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ def quantize_plan(
         color=options.color,
         resize=options.resize,
     )
-    scheme = scheme_for(plan.precision, options.per_channel)
+    scheme = replace(scheme_for(plan.precision, options.per_channel), everything="fp16" not in plan.target.precisions)
     seen = calibrate_plan(
         plan,
         samples,
@@ -99,7 +99,7 @@ def calibrate_plan(
     averaged: set[str] = set()
     for part in plan.partitions:
         model = extract(plan.view, part)
-        wanted, limits = tensors_to_observe(model, part.groups)
+        wanted, limits = tensors_to_observe(model, part.groups, scheme.everything)
         names |= dict.fromkeys(wanted)
         bounds |= limits
         averaged |= correctable(model)

@@ -39,6 +39,8 @@ class Scheme:
     weights: QuantizationType
     per_channel: bool = True
     weight_method: str = "mmse"
+    everything: bool = False
+    """Nothing may stay float: for SoCs without float16."""
 
     @property
     def wide(self) -> bool:
@@ -79,9 +81,11 @@ def scheme_for(precision: str, per_channel: bool = True, weight_method: str = "m
     raise QuantizationError(f"precision '{precision}' needs no quantisation; int8 and int16 do")
 
 
-def tensors_to_observe(model: ir.Model, groups: Sequence[Sequence[str]] = ()) -> tuple[tuple[str, ...], dict[str, Range]]:
+def tensors_to_observe(
+    model: ir.Model, groups: Sequence[Sequence[str]] = (), everything: bool = False
+) -> tuple[tuple[str, ...], dict[str, Range]]:
     """What `calibrate` must look at: (names, bounds outside which values do not matter)."""
-    placement = place(model, groups)
+    placement = place(model, groups, everything)
     return placement.observed(), placement.bounds
 
 
@@ -119,7 +123,7 @@ def quantize(
         )
     copy = model.clone()
     fold_pads(copy)
-    placement = place(copy, groups)
+    placement = place(copy, groups, scheme.everything)
     scales = assign(copy, placement, ranges, scheme.activations)
     writer = _Writer(copy, placement, scales, scheme, means or {})
     writer.run()
