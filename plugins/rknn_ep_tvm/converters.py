@@ -7,10 +7,10 @@ against ONNX Runtime).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tvm
 from tvm import relax
 
@@ -26,26 +26,32 @@ def clip(builder: relax.BlockBuilder, inputs: Sequence[Any], attributes: Mapping
     x, low, high = (*inputs, None, None)[:3]
     if opset < 11:
         low, high = attributes.get("min"), attributes.get("max")
-    dtype = x.ty.dtype
-    bounds = [_number(bound) for bound in (low, high)]
-    if str(dtype).startswith("float") and all(isinstance(bound, float) or bound is None for bound in bounds):
-        least, most = (-np.inf if bounds[0] is None else bounds[0]), (np.inf if bounds[1] is None else bounds[1])
-        if np.isfinite([least, most]).all() and least <= most:
-            return relax.op.clip(x, least, most)
-    for bound, operator in ((low, relax.op.maximum), (high, relax.op.minimum)):
-        if bound is None:
-            continue
-        value = bound if isinstance(bound, relax.Expr) else relax.const(bound, dtype)
-        x = builder.normalize(operator(x, value))
+    low, high = _constant(low), _constant(high)
+    dtype = str(x.ty.dtype)
+    constant = isinstance(low, float) and isinstance(high, float) and math.isfinite(low) and math.isfinite(high)
+    if dtype.startswith("float") and constant and low <= high:
+        return relax.op.clip(x, low, high)
+    for bound, operator, unbounded in ((low, relax.op.maximum, -math.inf), (high, relax.op.minimum, math.inf)):
+        if bound is not None:
+            x = builder.normalize(operator(x, _expression(builder, bound, dtype, unbounded)))
     return x
 
 
-def _number(bound: Any) -> float | Any | None:
-    """A constant bound as a float; None stays None, and what is computed stays as it is."""
-    if isinstance(bound, tvm.ir.Constant):
-        value = float(bound.value.numpy().reshape(-1)[0])
-        return None if np.isnan(value) else value  # a NaN bounds nothing
-    return bound
+def _expression(builder: relax.BlockBuilder, bound: Any, dtype: str, unbounded: float) -> relax.Expr:
+    """A bound as Relax takes it; one that is computed may turn out as NaN, and then bounds nothing."""
+    if not isinstance(bound, relax.Expr):
+        return relax.const(bound, dtype)
+    if not dtype.startswith("float"):
+        return bound
+    return builder.normalize(relax.op.where(relax.op.isnan(bound), relax.const(unbounded, dtype), bound))
+
+
+def _constant(bound: Any) -> Any:
+    """A constant bound as a number, None where it bounds nothing (omitted, or a NaN); what is computed stays as it is."""
+    if not isinstance(bound, tvm.ir.Constant):
+        return bound
+    value = bound.value.numpy().reshape(-1)[0].item()
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 CONVERTERS: Mapping[str, Converter] = {"Clip": clip}

@@ -130,7 +130,7 @@ def _run_copied(opened: _Opened, addresses: Sequence[int]) -> None:
 
     import numpy as np
 
-    from rknn_ep.runtime.executor import byte_size
+    from rknn_ep.runtime.bundle_executor import byte_size
 
     border = opened.executor.description
     sizes = [byte_size(tensor) for tensor in (*border.inputs, *border.outputs)]

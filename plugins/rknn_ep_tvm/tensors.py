@@ -20,4 +20,4 @@ def as_tensor(array: np.ndarray[Any, Any]) -> Any:
 
     if array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % ALIGNMENT == 0 and array.size:
         return tvm_ffi.from_dlpack(array, require_alignment=ALIGNMENT, require_contiguous=True)
-    return runtime.tensor(np.ascontiguousarray(array))
+    return runtime.tensor(np.array(array, order="C"))

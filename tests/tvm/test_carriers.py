@@ -64,9 +64,15 @@ def test_same_outputs_with_each_carrier(module: Any, expected: np.ndarray[Any, A
     np.testing.assert_array_equal(run(executable(module, carrier), random())[0], expected)
 
 
-@pytest.mark.parametrize("mode", ["compiler", "runtime only"])
-@pytest.mark.parametrize("suffix", [".so", ".tar"])
-@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize(
+    ("carrier", "suffix", "mode"),
+    [
+        ("python", ".so", "compiler"),
+        ("python", ".tar", "runtime only"),
+        ("native", ".so", "runtime only"),
+        ("native", ".tar", "compiler"),
+    ],
+)
 def test_exported_library_runs_in_a_new_process(
     module: Any, expected: np.ndarray[Any, Any], tmp_path: Path, carrier: str, suffix: str, mode: str
 ) -> None:
@@ -167,7 +173,7 @@ def test_simulator_only_bundle_on_a_board_native(module: Any, vendor_like: Path,
 def test_simulator_only_bundle_on_a_board_python(module: Any, vendor_like: Path) -> None:
     (bundle,) = rknn_ep_tvm.bundles(module).values()
     content = bundle.source.read(0, bundle.source.size)
-    with pytest.raises(ExecutionError, match=r"rknn_0 for rk3588: .*holds no rk3588.rknn, so it runs on the simulator only"):
+    with pytest.raises(ExecutionError, match=r"holds no rk3588.rknn, so it runs on the simulator only"):
         open_bundle(content, Runtime("board", library=lambda: vendor_like), Options())
 
 

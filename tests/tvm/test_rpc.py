@@ -11,8 +11,7 @@ from rknn_ep_tvm.targets import make_target
 from tests.tvm.harness import TARGET, compiled, imported, network, random, rpc_session, run, samples
 
 
-@pytest.mark.parametrize("suffix", [".so", ".tar"])
-@pytest.mark.parametrize("carrier", ["python", "native"])
+@pytest.mark.parametrize(("carrier", "suffix"), [("python", ".so"), ("native", ".tar")])
 def test_uploaded_module_runs_on_the_server(tmp_path: Path, carrier: str, suffix: str) -> None:
     import tvm
     from tvm import relax
