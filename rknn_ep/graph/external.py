@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
@@ -34,7 +35,7 @@ def check_external(tensor: onnx.TensorProto, size: StoredSize, owner: str, folde
             remedy="Put the data file beside the model and name it by a relative path.",
         )
     path = folder / location
-    home, real = folder.resolve(), path.resolve()
+    home, real = (Path(os.path.realpath(place)) for place in (folder, path))  # unlike resolve(), quiet about loops
     if not real.is_relative_to(home):
         raise ModelError(
             f"{owner} names the external file '{location}', a link to '{real}' outside the model's folder",

@@ -214,6 +214,12 @@ def test_a_link_out_of_the_folder_is_refused_and_one_inside_is_followed(tmp_path
     normalize(load_model(external(inner, "within")))
 
 
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ModelError, match=r"loop', which cannot be read"):
+        load_model(external(tmp_path, "loop"))
+
+
 def test_a_hard_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(16))
     os.link(tmp_path / "secret", tmp_path / "other")
