@@ -6,9 +6,13 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rknn_ep.artifact.cache import DIRECTORY_VARIABLE
 from tests import models  # noqa: F401  (imported before the cache folder changes: real models stay in the user's)
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # how fast an example runs says something about the machine, not about the code
 
 
 @pytest.fixture(scope="session", autouse=True)

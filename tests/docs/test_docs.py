@@ -164,7 +164,7 @@ def test_every_hook_is_documented() -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    listed: Any = names_in("README.md", r"\]\((\w+\.md)\)")
+    listed: Any = names_in("README.md", r"\]\(([\w-]+\.md)\)")
     assert {page.name for page in PAGES[1:]} - {"README.md"} == listed
 
 
