@@ -46,6 +46,9 @@ class QuantizationError(RknnEpError):
 class CompileError(RknnEpError):
     """A partition that could not be compiled for its target."""
 
+    lasting: bool = True
+    """Whether it would fail again: what does not last (a killed process, a full disk) is not remembered in the cache."""
+
     @property
     def refuses(self) -> bool:
         """Whether the model is to blame: then the rest of it can go on. Otherwise every partition would fail."""

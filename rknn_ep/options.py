@@ -50,6 +50,8 @@ class Options:
     """None: the cost model decides."""
     cache_dir: Path | None = None
     report: Path | None = None
+    keep_failing: Path | None = None
+    """Folder for the smallest model that shows why a partition cannot be compiled."""
     core_mask: str = "auto"
     contexts: int = 1
     io_mode: str = "auto"
@@ -263,6 +265,7 @@ _PARSERS: dict[str, Any] = {
     "min_partition_macs": _integer(0),
     "cache_dir": _path,
     "report": _path,
+    "keep_failing": _path,
     "core_mask": _core_mask,
     "contexts": _integer(1),
     "io_mode": _choice(*IO_MODES),

@@ -212,7 +212,8 @@ def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: 
     ]
     built: list[BuiltPartition] = []
     compile_notes: dict[str, Any] = {}
-    for part, made in zip(plan.partitions, compile_partitions(requests, chosen, also, progress), strict=True):
+    results = compile_partitions(requests, chosen, also, progress)
+    for part, made in zip(plan.partitions, results, strict=True):
         if made.error is not None:
             if options.strict:
                 raise StrictError(f"{part.name} cannot be compiled and strict=1: {made.error}") from made.error
@@ -233,7 +234,8 @@ def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: 
     progress("done", 1.0)
     sections = {"quantization": notes, "compilation": compile_notes}
     told = report.build(plan, sections={name: section for name, section in sections.items() if section})
-    cache.put_plan(key, {"partitions": [_to_json(part, cache) for part in built], "report": told.to_dict()})
+    if all(made.error is None or made.error.lasting for made in results):  # what another try may bring is tried again
+        cache.put_plan(key, {"partitions": [_to_json(part, cache) for part in built], "report": told.to_dict()})
     _write_report(told, options)
     return Build(plan.target, tuple(built), told, from_cache=False)
 

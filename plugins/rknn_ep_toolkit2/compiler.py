@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,7 @@ from rknn_ep.errors import ArtifactError, CompileError, OptionError
 from rknn_ep.records import CompileRequest, CompileResult
 from rknn_ep_toolkit2.environment import current
 from rknn_ep_toolkit2.errors import ToolkitError
+from rknn_ep_toolkit2.isolate import locate
 from rknn_ep_toolkit2.layers import LayerTable, describe, read_layers
 from rknn_ep_toolkit2.parameters import compare
 from rknn_ep_toolkit2.settings import Settings
@@ -73,23 +77,14 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     by_vendor = vendor_quantises(request, settings)
     origin = f"{request.partition} for {request.target.name}"
     copy = vendor_copy(request.float_model() if by_vendor else request.model, origin)
-    files: dict[str, bytes] = {"model.onnx": copy.content}
-    dataset = _dataset(request, files) if by_vendor else []
-    job = workers().run(
-        "build",
-        {
-            "model": "model.onnx",
-            "output": OUTPUT,
-            "config": settings.config(),
-            "quantize": by_vendor,
-            "dataset": dataset,
-        },
-        files=files,
-        collect=[OUTPUT],
-        timeout=settings.timeout,
-        memory_limit=settings.memory_limit,
-        cancel=request.cancel,
-    )
+    files: dict[str, bytes] = {}
+    dataset = _dataset(_samples(request), files) if by_vendor else []
+    try:
+        job = _build(copy.content, settings, dataset, files, settings.timeout, request.cancel)
+    except ToolkitError as error:
+        keep = request.options.get("keep_failing")
+        attempt = partial(_attempt, settings=settings, by_vendor=by_vendor, cancel=request.cancel)
+        raise locate(copy.content, attempt, error, name=origin, keep=Path(keep) if keep else None) from error
     if OUTPUT not in job.files:
         raise ToolkitError(f"{origin}: RKNN-Toolkit2 says that it built a model and wrote none", kind="none", log=job.log)
     content = job.files[OUTPUT]
@@ -103,15 +98,68 @@ def vendor_quantises(request: CompileRequest, settings: Settings) -> bool:
     return settings.weights == "int4" or request.precision == "int16" or request.options.get("quantizer") == "toolkit2"
 
 
-def _dataset(request: CompileRequest, files: dict[str, bytes]) -> list[list[str]]:
-    """Put the calibration samples into the job's folder, one .npy for each input of each sample."""
+def _build(
+    model: bytes,
+    settings: Settings,
+    dataset: list[list[str]],
+    files: Mapping[str, bytes],
+    seconds: float,
+    cancel: threading.Event,
+) -> JobResult:
+    """Let the toolkit build `model`; with a dataset it quantises by itself."""
+    return workers().run(
+        "build",
+        {
+            "model": "model.onnx",
+            "output": OUTPUT,
+            "config": settings.config(),
+            "quantize": bool(dataset),
+            "dataset": dataset,
+        },
+        files={**files, "model.onnx": model},
+        collect=[OUTPUT],
+        timeout=seconds,
+        memory_limit=settings.memory_limit,
+        cancel=cancel,
+    )
+
+
+def _attempt(
+    piece: bytes, seconds: float, *, settings: Settings, by_vendor: bool, cancel: threading.Event
+) -> ToolkitError | None:
+    """How a piece of a partition that failed fails, or None: it builds. Calibrated with noise: its tensors were never seen."""
+    files: dict[str, bytes] = {}
+    dataset = _dataset([_noise(piece)], files) if by_vendor else []
+    try:
+        _build(piece, settings, dataset, files, min(seconds, settings.timeout), cancel)
+    except ToolkitError as error:
+        return error
+    return None
+
+
+def _noise(model: bytes) -> list[np.ndarray[Any, Any]]:
+    """One array for each input of a model with static shapes, in [0, 1)."""
+    arrays = []
+    for value in ir.from_proto(onnx.load_model_from_string(model)).graph.inputs:
+        assert value.shape is not None and value.dtype is not None
+        values = np.random.default_rng(0).random(value.shape.numpy())
+        arrays.append(values.astype(value.dtype.numpy()))
+    return arrays
+
+
+def _samples(request: CompileRequest) -> Iterable[Sequence[np.ndarray[Any, Any]]]:
     if request.samples is None:
         raise CompileError(
             f"{request.partition}: RKNN-Toolkit2 quantises this by itself and needs calibration data",
             remedy="Set calibration to a folder of 20 to 200 pictures, a .npz, a .npy or a list file.",
         )
+    return request.samples()
+
+
+def _dataset(samples: Iterable[Sequence[np.ndarray[Any, Any]]], files: dict[str, bytes]) -> list[list[str]]:
+    """Put calibration samples into the job's folder, one .npy for each input of each sample."""
     dataset = []
-    for number, arrays in enumerate(request.samples()):
+    for number, arrays in enumerate(samples):
         names = []
         for index, array in enumerate(arrays):
             buffer = io.BytesIO()

@@ -14,6 +14,10 @@ signal, exit: the compiler took its process down. killed: somebody else killed i
 cancelled: the caller gave up. returned, none: it answered -1 or nothing. exception: it raised."""
 
 
+_LASTING = ("signal", "exit", "returned", "none", "exception")
+"""What the model is to blame for, whatever else the machine does: time and memory depend on that."""
+
+
 class ToolkitError(CompileError):
     """The vendor toolkit is missing, refused, or died.
 
@@ -30,8 +34,9 @@ class ToolkitError(CompileError):
         self.log = log
         self.said = said
         self.node = node
+        self.lasting = kind in _LASTING
 
     @property
     def refuses(self) -> bool:
         """Whether the model is to blame: the same model would fail again, and a part of it may not."""
-        return self.kind in ("signal", "exit", "timeout", "memory", "returned", "none", "exception")
+        return self.lasting or self.kind in ("timeout", "memory")

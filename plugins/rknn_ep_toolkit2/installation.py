@@ -178,7 +178,7 @@ def _try_import(planned: Plan) -> None:
             f"rknn-toolkit2 {planned.version} was installed and cannot be imported: {last_words(done.stderr)}",
             kind="start",
             log=done.stderr,
-            remedy="If a shared library is missing, install it: 'apt-get install libgl1 libglib2.0-0' has the usual ones.",
+            remedy="If a shared library is missing, install the system's package that has it, and run the same command again.",
         )
 
 

@@ -38,6 +38,8 @@ class _Search:
     family: tuple[str, ...]
     until: float
     left: int
+    each: float
+    """Seconds that one piece may take."""
     builds: int = 0
     error: ToolkitError | None = None
     """How the smallest failing piece failed."""
@@ -59,7 +61,7 @@ class _Search:
             return False
         self.left -= 1
         self.builds += 1
-        error = self.attempt(model, max(1.0, self.until - time.monotonic()))
+        error = self.attempt(model, max(1.0, min(self.each, self.until - time.monotonic())))
         if error is not None and error.kind == "cancelled":
             raise error
         if error is None or error.kind not in self.family:
@@ -128,7 +130,9 @@ def locate(
     if len(pieces) == 0:
         return error
     family = next(kinds for kinds in _FAMILIES if error.kind in kinds)
-    search = _Search(pieces, attempt, family, time.monotonic() + most_seconds, most_builds)
+    # Where the whole hangs, each piece that does so takes all the time it gets.
+    each = most_seconds / 4 if error.kind == "timeout" else most_seconds
+    search = _Search(pieces, attempt, family, time.monotonic() + most_seconds, most_builds, each)
     first, last = search.smallest()
     found = pieces.cut(first, last) if search.error is not None else model
     located = _located(error, search, first, last, name)

@@ -76,6 +76,7 @@ FLAGS = (
     Flag("min_partition_macs", PARTITIONING, "Give islands with fewer MACs back to the CPU (0: keep all).", "N"),
     Flag("strict", PARTITIONING, "Make any fallback that these options did not ask for an error.", boolean=True),
     Flag("report", PARTITIONING, "Also write the report there: .json, .md or .txt.", "FILE"),
+    Flag("keep_failing", PARTITIONING, "Where a compiler fails: save the smallest model that shows it there.", "FOLDER"),
     Flag("cache_dir", RUNNING, "Where compiled partitions are kept.", "FOLDER"),
     Flag("core_mask", RUNNING, "NPU cores: auto, all or a bit mask such as 0x3.", "MASK"),
     Flag("contexts", RUNNING, "How many rknn contexts run side by side.", "N"),
