@@ -148,6 +148,9 @@ struct OrtApi {
   RKNN_EP_ORT_SLOT(308, uint32_t, HardwareDevice_VendorId, (const OrtHardwareDevice*))
   RKNN_EP_ORT_SLOT(317, const OrtEpApi*, GetEpApi, ())
   RKNN_EP_ORT_SLOT(318, OrtStatus*, GetTensorSizeInBytes, (const OrtValue*, size_t*))
+  RKNN_EP_ORT_SLOT(320, OrtStatus*, CreateMemoryInfo_V2,
+                   (const char*, OrtMemoryInfoDeviceType, uint32_t, int32_t, OrtDeviceMemoryType, size_t,
+                    OrtAllocatorType, OrtMemoryInfo**))
   RKNN_EP_ORT_SLOT(326, OrtStatus*, ValueInfo_GetInitializerValue, (const OrtValueInfo*, const OrtValue**))
   RKNN_EP_ORT_SLOT(332, OrtStatus*, ValueInfo_IsFromOuterScope, (const OrtValueInfo*, bool*))
   RKNN_EP_ORT_SLOT(333, OrtStatus*, Graph_GetName, (const OrtGraph*, const char**))

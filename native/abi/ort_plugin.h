@@ -16,6 +16,17 @@ struct OrtNodeFusionOptions {
   bool drop_constant_initializers;
 };
 
+// An allocator, ours or ONNX Runtime's own; `version` says how far it is filled in.
+struct OrtAllocator {
+  uint32_t version;
+  void* (*Alloc)(OrtAllocator*, size_t size);
+  void (*Free)(OrtAllocator*, void* memory);
+  const OrtMemoryInfo* (*Info)(const OrtAllocator*);
+  void* (*Reserve)(OrtAllocator*, size_t size);
+  OrtStatus* (*GetStats)(const OrtAllocator*, OrtKeyValuePairs**);   // may be null
+  void* (*AllocOnStream)(OrtAllocator*, size_t size, void* stream);  // may be null
+};
+
 struct OrtNodeComputeInfo {
   uint32_t ort_version_supported;
   OrtStatus* (*CreateState)(OrtNodeComputeInfo*, OrtNodeComputeContext*, void** state);
@@ -64,6 +75,9 @@ struct OrtEpFactory {
 // The offsets below hold where pointers have 8 bytes: x86-64 and aarch64, which is where ONNX Runtime has wheels.
 static_assert(sizeof(void*) == 8);
 static_assert(offsetof(OrtNodeFusionOptions, drop_constant_initializers) == 4 && sizeof(OrtNodeFusionOptions) == 8);
+static_assert(offsetof(OrtAllocator, Alloc) == 8 && offsetof(OrtAllocator, Free) == 16);
+static_assert(offsetof(OrtAllocator, Info) == 24 && offsetof(OrtAllocator, Reserve) == 32);
+static_assert(offsetof(OrtAllocator, GetStats) == 40 && offsetof(OrtAllocator, AllocOnStream) == 48);
 static_assert(offsetof(OrtNodeComputeInfo, CreateState) == 8 && sizeof(OrtNodeComputeInfo) == 32);
 static_assert(offsetof(OrtNodeComputeInfo, Compute) == 16 && offsetof(OrtNodeComputeInfo, ReleaseState) == 24);
 static_assert(offsetof(OrtEp, GetName) == 8 && offsetof(OrtEp, GetCapability) == 16 && offsetof(OrtEp, Compile) == 24);

@@ -78,6 +78,8 @@ enum OrtOpAttrType : int32_t {
 
 enum OrtAllocatorType : int32_t { OrtDeviceAllocator = 0, OrtArenaAllocator = 1 };
 enum OrtMemType : int32_t { OrtMemTypeDefault = 0 };
+enum OrtMemoryInfoDeviceType : int32_t { OrtMemoryInfoDeviceType_CPU = 0, OrtMemoryInfoDeviceType_NPU = 3 };
+enum OrtDeviceMemoryType : int32_t { OrtDeviceMemoryType_DEFAULT = 0, OrtDeviceMemoryType_HOST_ACCESSIBLE = 5 };
 enum ExecutionMode : int32_t { ORT_SEQUENTIAL = 0, ORT_PARALLEL = 1 };
 enum GraphOptimizationLevel : int32_t {
   ORT_DISABLE_ALL = 0,

@@ -5,6 +5,7 @@
 
 #include "abi/ort_plugin.h"
 #include "onnxruntime/device_metadata.h"
+#include "onnxruntime/host_memory.h"
 #include "onnxruntime/provider.h"
 #include "onnxruntime/status.h"
 #include "runtime/host_onnxruntime.h"
@@ -30,10 +31,10 @@ class Factory final : public ort::OrtEpFactory {
     CreateEp = &create_ep;
     ReleaseEp = &release_ep;
     ValidateCompiledModelCompatibilityInfo = &validate;
-    CreateAllocator = [](ort::OrtEpFactory*, const ort::OrtMemoryInfo*, const ort::OrtKeyValuePairs*,
+    CreateAllocator = [](ort::OrtEpFactory* self, const ort::OrtMemoryInfo*, const ort::OrtKeyValuePairs*,
                          ort::OrtAllocator** allocator) noexcept -> ort::OrtStatus* {
-      *allocator = nullptr;  // tensors live in the CPU's own memory
-      return nullptr;
+      const ort::OrtApi& own = static_cast<Factory*>(self)->api_;
+      return as_status(own, ort::ORT_EP_FAIL, [&] { *allocator = &HostMemory::of(own); });
     };
     ReleaseAllocator = [](ort::OrtEpFactory*, ort::OrtAllocator*) noexcept {};
     CreateDataTransfer = [](ort::OrtEpFactory*, ort::OrtDataTransferImpl** transfer) noexcept -> ort::OrtStatus* {
@@ -75,6 +76,8 @@ class Factory final : public ort::OrtEpFactory {
           factory.api_.GetEpApi()->CreateEpDevice(&factory, device, metadata, nullptr, &ep_devices[0]);
       factory.api_.ReleaseKeyValuePairs(metadata);
       check(factory.api_, status);
+      check(factory.api_,
+            factory.api_.GetEpApi()->EpDevice_AddAllocatorInfo(ep_devices[0], HostMemory::of(factory.api_).info()));
       *ep_device_count = 1;
     });
   }

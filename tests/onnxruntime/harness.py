@@ -133,6 +133,7 @@ def open_session(
     options: dict[str, str] | None = None,
     config: dict[str, str] | None = None,
     level: ort.GraphOptimizationLevel = ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    threads: int = 0,
 ) -> ort.InferenceSession:
     """A session with the provider, that records which nodes went where.
 
@@ -141,6 +142,7 @@ def open_session(
     settings = ort.SessionOptions()
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     settings.graph_optimization_level = level
+    settings.intra_op_num_threads = threads
     for key, value in (config or {}).items():
         settings.add_session_config_entry(key, value)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
