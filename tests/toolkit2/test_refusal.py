@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
-from rknn_ep.errors import CompileError
-from rknn_ep.records import CompileRequest
+import rknn_ep
+from rknn_ep import hookimpl
+from rknn_ep.errors import CompileError, StrictError
+from rknn_ep.plugins import Origin
+from rknn_ep.records import Capability, CompileRequest, Outcome, Verdict
 from rknn_ep_toolkit2.compiler import compile_partition
 from rknn_ep_toolkit2.environment import Toolkit
 from rknn_ep_toolkit2.errors import ToolkitError
@@ -75,3 +83,87 @@ def test_a_time_limit_stops_the_build_and_is_not_remembered(toolkit: Toolkit) ->
     assert error.kind == "timeout"
     assert "toolkit2.timeout" in error.remedy or "exclude_nodes" in error.remedy
     assert not error.lasting
+
+
+# --------------------------------------------------------------------------------------------- the whole way
+
+
+class Optimist:
+    """A plugin whose rule sends every Resize to the NPU, also those that the compiler does not survive."""
+
+    @hookimpl
+    def rknn_ep_capabilities(self) -> Iterable[Capability]:
+        yield Capability("optimist", lambda facts, target, precision: Verdict(Outcome.NPU), op_types=("Resize",), priority=100)
+
+
+@pytest.fixture
+def optimist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    from rknn_ep import plugins as module
+
+    module.plugins.cache_clear()
+    module.plugins().register(Optimist(), Origin("optimist", "tests", "1", "here"))
+    monkeypatch.setenv("RKNN_EP_CACHE_DIR", str(tmp_path / "cache"))
+    yield
+    module.plugins.cache_clear()
+
+
+def network_with_a_cubic_resize(path: Path) -> Path:
+    """Convolutions, a cubic Resize called 'up', convolutions."""
+    cubic = node("Resize", ["in", "", "", "sizes"], ["out"], mode="cubic")
+    proto = onnx.load_model_from_string(chain(9, {4: cubic}, channels=32, size=32))
+    proto.graph.initializer.append(helper.make_tensor("sizes", TensorProto.INT64, [4], [1, 32, 64, 64]))
+    for axis in (2, 3):
+        proto.graph.output[0].type.tensor_type.shape.dim[axis].dim_value = 64
+    next(one for one in proto.graph.node if one.name == "bad4").name = "up"
+    onnx.save(proto, path)
+    return path
+
+
+def test_a_partition_that_kills_the_compiler_stays_on_the_cpu_with_its_node_in_the_report(
+    toolkit: Toolkit, optimist: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = network_with_a_cubic_resize(tmp_path / "model.onnx")
+    compiled = tmp_path / "model_ctx.onnx"
+    report = rknn_ep.compile(
+        source, compiled, target="rk3588", precision="fp16", device="board", keep_failing=tmp_path / "failing"
+    )
+    [(_, notes)] = report.to_dict()["sections"]["compilation"].items()
+    assert "SIGSEGV" in notes["error"]
+    assert "Resize 'up'" in notes["error"]
+    assert "stays on the CPU" in caplog.text
+    [saved] = (tmp_path / "failing").glob("*.onnx")
+    assert [one.op_type for one in onnx.load(saved).graph.node] == ["Resize"]
+
+    # What is left is a correct model, on the CPU.
+    import onnxruntime as ort
+
+    value = np.random.default_rng(0).standard_normal((1, 32, 32, 32)).astype(np.float32)
+    expected, got = (
+        ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"t0": value})[0] for path in (source, compiled)
+    )
+    assert np.array_equal(expected, got)
+
+
+def test_strict_makes_the_same_an_error(toolkit: Toolkit, optimist: None, tmp_path: Path) -> None:
+    source = network_with_a_cubic_resize(tmp_path / "model.onnx")
+    with pytest.raises(StrictError, match="Resize 'up'"):
+        rknn_ep.compile(source, tmp_path / "ctx.onnx", target="rk3588", precision="fp16", device="board", strict=True)
+    assert not (tmp_path / "ctx.onnx").exists()
+
+
+def test_two_processes_compile_the_same_model_into_one_cache(toolkit: Toolkit, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(chain(6, {}, channels=64, size=64))
+    code = (
+        "import sys, rknn_ep; "
+        "rknn_ep.compile('model.onnx', sys.argv[1], target='rk3588', precision='fp16', device='board', min_partition_macs=0)"
+    )
+    environment = {**os.environ, "RKNN_EP_CACHE_DIR": str(tmp_path / "cache"), "RKNN_EP_TOOLKIT": str(toolkit.python)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, f"{name}.onnx"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+        for name in ("one", "two")
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    one, two = ((tmp_path / f"{name}.onnx").read_bytes() for name in ("one", "two"))
+    assert one == two, "each has built its own: the toolkit's output is not reproducible"
+    assert b"RKNN" in one

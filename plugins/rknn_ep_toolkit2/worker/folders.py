@@ -22,7 +22,7 @@ from rknn_ep_toolkit2.errors import ToolkitError
 log = logging.getLogger(__name__)
 
 PREFIX = "rknn-ep-toolkit-"
-_LOCK = ".lock"
+_LOCK, _UNLOCKED = ".lock", ".lock.new"
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 64 << 20
 """Free bytes below which /dev/shm is not used: containers often give 64 MB in all."""
@@ -46,8 +46,9 @@ class Root:
         sweep(parent)
         try:
             path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(path / _UNLOCKED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
+            (path / _UNLOCKED).rename(path / _LOCK)  # whoever sweeps finds it locked, or not at all
         except OSError as error:
             raise no_room(parent, error) from error
         return cls(path, lock)
