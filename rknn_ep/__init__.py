@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from rknn_ep.api import get_ep_name, get_ep_names, get_library_path, register, unregister
     from rknn_ep.hookspecs import hookimpl
     from rknn_ep.importing import import_model
-    from rknn_ep.pipeline import compile, partition, quantize
+    from rknn_ep.pipeline import camera_input, compile, partition, quantize
 
 __all__ = [
+    "camera_input",
     "compile",
     "get_ep_name",
     "get_ep_names",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "camera_input": "rknn_ep.pipeline",
     "compile": "rknn_ep.pipeline",
     "get_ep_name": "rknn_ep.api",
     "get_ep_names": "rknn_ep.api",

@@ -168,6 +168,24 @@ def quantize(model: Source, output: str | Path, *, progress: Progress | None = N
     return made_report
 
 
+def camera_input(model: Source, output: str | Path, **how: Any) -> None:
+    """Write the model with a uint8 NHWC picture input: a camera's pictures go in as they are.
+
+    Args:
+        model: as for `compile`; its picture input is float32 [N,C,H,W].
+        output: where to write the ONNX model.
+        **how: mean, std, color, picture, name, as `rknn_ep.graph.camera_input.with_camera_input` takes them.
+
+    Raises:
+        RknnEpError: the model has no picture input, or an argument does not fit it.
+    """
+    from rknn_ep.graph import serialize
+    from rknn_ep.graph.camera_input import with_camera_input
+
+    loaded = load_source(model, Options.parse({}))
+    Path(output).write_bytes(serialize(with_camera_input(loaded, **how)))
+
+
 # --------------------------------------------------------------------------------------------- the way
 
 
@@ -331,11 +349,15 @@ def _quantize(
 
 def _request(plan: Plan, part: Partition, quantized: ir.Model | None, options: Options, manager: PluginManager) -> CompileRequest:
     from rknn_ep.graph import serialize
+    from rknn_ep.partitioning.camera import cameras_of
     from rknn_ep.partitioning.extract import extract
     from rknn_ep.quantization.plan import partition_samples
 
+    model = quantized if quantized is not None else extract(plan.view, part)
+    for value, name in zip(model.graph.inputs, part.inputs, strict=True):
+        value.name = name  # a picture's pixels go by the name of the picture
     return CompileRequest(
-        model=serialize(quantized if quantized is not None else extract(plan.view, part)),
+        model=serialize(model),
         target=plan.target,
         precision=plan.precision,
         partition=part.name,
@@ -343,6 +365,7 @@ def _request(plan: Plan, part: Partition, quantized: ir.Model | None, options: O
         options=_identity(options),
         float_model=lambda: serialize(extract(plan.view, part)),
         samples=partial(partition_samples, plan, part, options, manager) if options.calibration is not None else None,
+        pictures=tuple(camera.picture for camera in cameras_of(plan.view, part)),
     )
 
 

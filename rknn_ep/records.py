@@ -189,6 +189,8 @@ class CompileRequest:
     """Calibration data as the partition sees it: for each sample its inputs, in order. None where there is none."""
     cancel: Event = field(default_factory=Event, compare=False)
     """Set when nobody waits for the result any more: long work should stop."""
+    pictures: tuple[str, ...] = ()
+    """Inputs (float32 NCHW, 0..255 in `model`) that hosts hand over as uint8 NHWC; `native.txt` says so: border=UINT8_NHWC."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,10 @@ uint64_t elements_of(const TensorSpec& spec) {
 }
 
 Picture picture_of(const TensorSpec& spec) {
+  if (spec.picture) {
+    return {static_cast<uint64_t>(spec.dims[0]), static_cast<uint64_t>(spec.dims[3]),
+            static_cast<uint64_t>(spec.dims[1]), static_cast<uint64_t>(spec.dims[2])};
+  }
   return {static_cast<uint64_t>(spec.dims[0]), static_cast<uint64_t>(spec.dims[1]), static_cast<uint64_t>(spec.dims[2]),
           static_cast<uint64_t>(spec.dims[3])};
 }
@@ -101,7 +105,7 @@ Side border_side(const TensorSpec& spec) {
   side.type = bits_of(spec.rknn_type);
   if (spec.dims.size() == 4) {
     const auto [n, c, h, w] = picture_of(spec);
-    side.layout = tensor::nchw(n, c, h, w);
+    side.layout = spec.picture ? tensor::nhwc(n, c, h, w) : tensor::nchw(n, c, h, w);
   } else {
     side.layout = tensor::flat(elements_of(spec));
   }
@@ -113,7 +117,7 @@ Side device_side(const TensorSpec& spec, const rknn_tensor_attr& attr) {
   side.layout = device_layout(spec, attr);
   side.type = bits_of(attr.type);
   if (spec.rknn_type != attr.type) {
-    if (!is_real(spec.rknn_type)) refuse_type(spec, attr);
+    if (!is_real(spec.rknn_type) && !spec.picture) refuse_type(spec, attr);
     if (!is_real(attr.type)) set_codes(side, spec, attr);
   }
   if (tensor::bytes(side) > std::numeric_limits<uint32_t>::max()) refuse_layout(spec, attr);
@@ -129,9 +133,9 @@ Side input_side(const TensorSpec& spec, const rknn_tensor_attr& attr, const rknn
   }
   Side side = border_side(spec);
   side.type = input.type;
-  if (spec.dims.size() == 4 && input.fmt == RKNN_TENSOR_NHWC) {
+  if (spec.dims.size() == 4 && (input.fmt == RKNN_TENSOR_NHWC || input.fmt == RKNN_TENSOR_NCHW)) {
     const auto [n, c, h, w] = picture_of(spec);
-    side.layout = tensor::nhwc(n, c, h, w);
+    side.layout = input.fmt == RKNN_TENSOR_NHWC ? tensor::nhwc(n, c, h, w) : tensor::nchw(n, c, h, w);
   }
   // As rknn_inputs_set: the device's own integer type means codes, others mean numbers.
   if (input.type == attr.type && spec.rknn_type != attr.type && !is_real(attr.type)) set_codes(side, spec, attr);

@@ -69,6 +69,14 @@ class Reader {
       throw Failure(origin_ + ": '" + spec.name + "' has type " + spec.type_name + ", which rknn_api lacks");
     }
     set_type(spec, known->rknn_type, origin_);
+    if (const std::string border = values_.get(prefix + ".border"); !border.empty()) {
+      if (border != "UINT8_NHWC" || spec.dims.size() != 4 || spec.rknn_type != RKNN_TENSOR_FLOAT32) {
+        throw Failure(origin_ + ": '" + spec.name + "' has the border '" + border + "', which this version does not know");
+      }
+      std::rotate(spec.dims.begin() + 1, spec.dims.begin() + 2, spec.dims.end());
+      spec.picture = true;
+      set_type(spec, RKNN_TENSOR_UINT8, origin_);
+    }
     return spec;
   }
 

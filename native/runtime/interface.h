@@ -17,6 +17,7 @@ struct TensorSpec {
   int32_t onnx_type = 0;      // the same as TensorProto.DataType, which is also ONNX Runtime's number
   rknn_tensor_type rknn_type = RKNN_TENSOR_TYPE_MAX;
   uint32_t bytes = 0;
+  bool picture = false;  // uint8 NHWC at the border, whose values the device takes as real numbers of an NCHW tensor
 };
 
 struct Interface {

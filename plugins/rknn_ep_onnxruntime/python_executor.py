@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -56,7 +56,7 @@ def _run(identity: int, inputs: Any, outputs: Any) -> int:
     try:
         attached = _attached[identity]
         description = attached.description
-        arrays = [_array(inputs[index], tensor) for index, tensor in enumerate(description.inputs)]
+        arrays = [_input(inputs[index], tensor) for index, tensor in enumerate(description.inputs)]
         for array in arrays:
             array.flags.writeable = False
         results = attached.executor.run(arrays)
@@ -75,6 +75,14 @@ def _close(identity: int) -> None:
         _attached.pop(identity).executor.close()
     except BaseException:
         log.exception("an executor failed to close")
+
+
+def _input(address: int, tensor: TensorDescription) -> np.ndarray[Any, Any]:
+    """What the executor computes from: of a picture its pixels, float32 NCHW."""
+    if not tensor.border:
+        return _array(address, tensor)
+    picture = _array(address, replace(tensor, dims=tensor.border_dims, dtype=tensor.border_dtype, border=""))
+    return np.ascontiguousarray(picture.transpose(0, 3, 1, 2), np.float32)
 
 
 def _array(address: int, tensor: TensorDescription) -> np.ndarray[Any, Any]:

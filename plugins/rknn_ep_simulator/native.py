@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
 import rknn_ep
-from rknn_ep.artifact.native_text import NativeDescription, TensorDescription
+from rknn_ep.artifact.native_text import UINT8_NHWC, NativeDescription, TensorDescription
 from rknn_ep.errors import CompileError
 from rknn_ep.partitioning.footprint import footprint
 from rknn_ep.records import CompileRequest
@@ -24,7 +25,11 @@ def describe(model: ir.Model, request: CompileRequest) -> Callable[[str], str]:
     Raises:
         CompileError: an input or output has no static shape.
     """
-    inputs = tuple(_tensor(value, _input_grid(value), request.partition) for value in model.graph.inputs)
+    borders = dict.fromkeys(request.pictures, UINT8_NHWC)
+    inputs = tuple(
+        replace(_tensor(value, _input_grid(value), request.partition), border=borders.get(value.name or "", ""))
+        for value in model.graph.inputs
+    )
     outputs = tuple(_tensor(value, _output_grid(value), request.partition) for value in model.graph.outputs)
     target = request.target
     need = footprint(model, request.precision, request.groups)

@@ -22,6 +22,9 @@ from rknn_ep.errors import ArtifactError
 FORMAT = 1
 """Version of the lines and of the bundle around them; readers refuse any other."""
 
+UINT8_NHWC = "UINT8_NHWC"
+"""A picture as cameras give it."""
+
 _KEY = re.compile(r"[A-Za-z0-9._-]+")
 _ESCAPES = {"%": "%25", "\n": "%0A", "\r": "%0D", "\0": "%00"}
 _CHARACTERS = {escape: character for character, escape in _ESCAPES.items()}
@@ -46,6 +49,19 @@ class TensorDescription:
     """A float32 value."""
     zero_point: int = 0
     """In int8 (int16) codes."""
+    border: str = ""
+    """UINT8_NHWC: the host hands over pictures as they are, uint8 [N,H,W,C], and `dims` and `dtype` are what the device makes
+    of them, FLOAT [N,C,H,W]; empty: `dims` and `dtype` hold at the border too."""
+
+    @property
+    def border_dims(self) -> tuple[int, ...]:
+        """The shape of the tensor that the host hands over."""
+        return (self.dims[0], *self.dims[2:], self.dims[1]) if self.border == UINT8_NHWC else self.dims
+
+    @property
+    def border_dtype(self) -> str:
+        """ONNX name of its element type."""
+        return "UINT8" if self.border == UINT8_NHWC else self.dtype
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,8 @@ class NativeDescription:
                 values[f"{kind}.{index}.qtype"] = tensor.qtype
                 values[f"{kind}.{index}.scale"] = repr(float(tensor.scale))
                 values[f"{kind}.{index}.zero_point"] = str(tensor.zero_point)
+                if tensor.border:
+                    values[f"{kind}.{index}.border"] = tensor.border
         for key in sorted(self.extra):
             if key in values:
                 raise ArtifactError(f"native description: '{key}' is one of the fixed keys and cannot be an extra one")
@@ -221,6 +239,9 @@ class _Reader:
         dims = self.integers(f"{prefix}.dims")
         if any(not 0 <= dim <= _LARGEST_DIMENSION for dim in dims):
             raise ArtifactError(f"{self.origin}: '{prefix}.dims' holds an impossible dimension: {dims}")
+        border = self.values.pop(f"{prefix}.border", "")
+        if border not in ("", UINT8_NHWC) or (border and len(dims) != 4):
+            raise ArtifactError(f"{self.origin}: '{prefix}.border' is '{border[:40]}', which this version does not know")
         return TensorDescription(
             name=self.text(f"{prefix}.name"),
             dims=dims,
@@ -228,6 +249,7 @@ class _Reader:
             qtype=self.text(f"{prefix}.qtype"),
             scale=self.number(f"{prefix}.scale"),
             zero_point=self.integer(f"{prefix}.zero_point"),
+            border=border,
         )
 
     def _integer(self, key: str, text: str) -> int:

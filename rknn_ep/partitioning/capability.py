@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from rknn_ep.partitioning.camera import VERDICT as CAMERA_VERDICT
+from rknn_ep.partitioning.camera import find_cameras
 from rknn_ep.partitioning.patterns import probed_patterns
 from rknn_ep.partitioning.rules import RULES, Case, Refuse
 from rknn_ep.partitioning.rules.codes import float_form, is_quantized_operator
@@ -69,6 +71,10 @@ def judge(
     asked = [table_rule()] if rules is None else list(rules)
     excluded = _excluded(view, exclude_nodes, exclude_ops)
     verdicts = [excluded.get(node.index) or _judge(node.facts, target, precision, asked) for node in view.nodes]
+    for camera in find_cameras(view):
+        if not excluded.keys() & set(camera.nodes):
+            for node in camera.nodes:
+                verdicts[node] = CAMERA_VERDICT
     if any(verdict.outcome is Outcome.NATIVE_CPU for verdict in verdicts):
         _fuse(view, verdicts, target, precision)
     return tuple(verdicts)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from rknn_ep.partitioning.camera import cameras_of
+
 if TYPE_CHECKING:
     from rknn_ep.graph import View
     from rknn_ep.partitioning.partitioner import Partition
@@ -15,10 +17,13 @@ def extract(view: View, partition: Partition) -> ir.Model:
     """Copy a partition's nodes into a new model; `view` is left as it is.
 
     Returns:
-        A model whose inputs and outputs are the partition's, in their order, with static shapes and element types.
+        A model whose inputs and outputs are the partition's, in their order, with static shapes and element types. Where
+        a picture goes in as it is (`camera`), the model's input is its pixels: float32 NCHW of the name they have in the view.
         Tensors are shared with the view, not copied.
     """
     source = view.model.graph
+    pictures = {camera.picture: camera for camera in cameras_of(view, partition)}
+    left_out = {node for camera in pictures.values() for node in camera.nodes}
     copies: dict[str, ir.Value] = {}
 
     def copy_of(value: ir.Value) -> ir.Value:
@@ -29,9 +34,11 @@ def extract(view: View, partition: Partition) -> ir.Model:
         return copies[name]
 
     originals = {name: value for index in partition.nodes for value in _values(view.nodes[index].node) if (name := value.name)}
-    inputs = [copy_of(originals[name]) for name in partition.inputs]
+    inputs = [copy_of(originals[pictures[name].pixels if name in pictures else name]) for name in partition.inputs]
     nodes = []
     for index in partition.nodes:
+        if index in left_out:
+            continue
         node = view.nodes[index].node
         nodes.append(
             ir.Node(

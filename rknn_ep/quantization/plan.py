@@ -13,6 +13,7 @@ import onnx_ir as ir
 from rknn_ep.errors import CalibrationError, NotInstalledError, OptionError, nearest
 from rknn_ep.graph.facts import tensor_facts
 from rknn_ep.options import Options
+from rknn_ep.partitioning.camera import cameras_of
 from rknn_ep.partitioning.extract import extract
 from rknn_ep.partitioning.partitioner import Partition, Plan
 from rknn_ep.plugins import PluginManager
@@ -117,7 +118,9 @@ def calibrate_plan(
         threads=len(os.sched_getaffinity(0)),
         progress=progress,
     )
-    return Calibration(ranges, means.means())
+    # What a byte can hold is known, and one step a grey level is exact: the codes are the pixels.
+    pixels = {camera.pixels: Range(0.0, 255.0) for part in plan.partitions for camera in cameras_of(plan.view, part)}
+    return Calibration({**ranges, **pixels}, means.means())
 
 
 def quantize_parts(plan: Plan, seen: Calibration, scheme: Scheme) -> list[QuantizedModel]:
@@ -147,6 +150,7 @@ def partition_samples(
         color=options.color,
         resize=options.resize,
     )
+    pictures = {camera.picture for camera in cameras_of(plan.view, part)}
     inner = [name for name in part.inputs if name not in {value.name for value in graph.inputs}]
     model = None
     if inner:
@@ -156,7 +160,11 @@ def partition_samples(
         found = dict(sample)
         if model is not None:
             found |= dict(model.run(sample))
-        yield [np.asarray(found[name]) for name in part.inputs]
+        # A compiler's model begins at the pixels of a picture.
+        yield [
+            found[name].transpose(0, 3, 1, 2).astype(np.float32) if name in pictures else np.asarray(found[name])
+            for name in part.inputs
+        ]
 
 
 def _float_executor(manager: PluginManager) -> FloatExecutor:

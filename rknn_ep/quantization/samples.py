@@ -263,6 +263,13 @@ def _checked(array: Array, facts: TensorFacts, source: str) -> Array:
             f"{source}: input '{facts.name}' expects shape ({_text(shape)}), found ({_text(array.shape)})",
         )
     wanted = _numpy_type(facts)
+    if wanted == np.uint8 and array.dtype == np.float32:  # a picture that goes in as it is
+        if array.min(initial=0) < 0 or array.max(initial=0) > 255:
+            raise CalibrationError(
+                f"{source}: input '{facts.name}' takes bytes, and mean and std leave no bytes",
+                remedy="Leave mean and std out: the model has them inside.",
+            )
+        array = np.rint(array).astype(np.uint8)
     if wanted.kind != array.dtype.kind and not (wanted.kind == "f" and array.dtype.kind in "iub"):
         raise CalibrationError(f"{source}: input '{facts.name}' expects {wanted}, found {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -35,7 +35,7 @@ class TensorInfo:
 
     name: str
     shape: tuple[int, ...]
-    """As in the ONNX graph: pictures are NCHW; empty for a scalar."""
+    """As in the ONNX graph: NCHW as a rule, NHWC for pictures that go in as they are; empty for a scalar."""
     dtype: np.dtype[Any]
     """Of the arrays that `run` takes and gives."""
     qtype: str
@@ -82,12 +82,12 @@ class TensorInfo:
         Raises:
             ArtifactError: an element type that no rknn_api has.
         """
-        if tensor.dtype not in DTYPES:
+        if tensor.border_dtype not in DTYPES:
             raise ArtifactError(f"'{tensor.name}' has type {tensor.dtype}, which rknn_api lacks")
         return cls(
             name or tensor.name,
-            tensor.dims,
-            DTYPES[tensor.dtype],
+            tensor.border_dims,
+            DTYPES[tensor.border_dtype],
             tensor.qtype,
             tensor.scale,
             tensor.zero_point,

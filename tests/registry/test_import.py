@@ -12,6 +12,7 @@ import rknn_ep
 HEAVY = ("onnxruntime", "onnx", "onnx_ir", "onnxscript", "tvm", "torch", "numpy", "typer", "rich", "PIL")
 
 PUBLIC = [
+    "camera_input",
     "compile",
     "get_ep_name",
     "get_ep_names",
