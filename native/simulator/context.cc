@@ -110,9 +110,6 @@ void Context::set_inputs(uint32_t count, const rknn_input* inputs) {
     }
     const Tensor& tensor = tensors[input.index];
     Port& port = inputs_[input.index];
-    if (port.memory) {
-      throw Failure(RKNN_ERR_INPUT_INVALID, quoted(tensor) + " is bound by rknn_set_io_mem: write there");
-    }
     const tensor::Side from =
         placement(tensor, soc(), {raw(input.type), raw(input.fmt), input.pass_through != 0}, true);
     const uint64_t needed = tensor::bytes(from);
@@ -122,9 +119,9 @@ void Context::set_inputs(uint32_t count, const rknn_input* inputs) {
                                                 std::to_string(input.buf ? input.size : 0) + " were given");
     }
     tensor::Converter(from, session_side(tensor))(input.buf, frame(started_).inputs[input.index].get());
+    port = Port{};  // what was bound is so no longer
     port.set = true;
   }
-  copying_ = true;
 }
 
 void Context::set_core_mask(int64_t mask) { soc().check_core_mask(mask); }
@@ -317,10 +314,8 @@ void Context::bind(const std::shared_ptr<Memory>& memory, const rknn_tensor_attr
     if (attr.index >= tensors.size() || tensors[attr.index].name.substr(0, RKNN_MAX_NAME_LEN - 1) != name) continue;
     const Tensor& tensor = tensors[attr.index];
     Port& port = (is_input ? inputs_ : outputs_)[attr.index];
-    if (started_ && copying_ && !port.memory) {
-      throw Failure(RKNN_ERR_PARAM_INVALID, quoted(tensor) +
-                                                " is bound after rknn_run: bind it before the first run, or "
-                                                "go on with rknn_inputs_set and rknn_outputs_get");
+    if (under_way_ && worker_.busy()) {
+      throw Failure(RKNN_ERR_PARAM_INVALID, quoted(tensor) + " cannot be bound while a run is under way: wait for it");
     }
     const bool blocks = raw(attr.fmt) == RKNN_TENSOR_NC1HWC2 && attr.n_dims == 5;
     const tensor::Side side = placement(tensor, soc(),

@@ -76,7 +76,6 @@ class Context {
   std::vector<ort::OrtValue*> input_values_, output_values_;
   uint64_t started_ = 0;    // runs so far; their numbers are the frames' ids
   bool under_way_ = false;  // the last one is with the worker
-  bool copying_ = false;    // rknn_inputs_set was used
   int64_t run_microseconds_ = 0;
   std::set<void*> handed_out_;  // by rknn_outputs_get
   std::shared_ptr<Memory> weight_memory_, internal_memory_;

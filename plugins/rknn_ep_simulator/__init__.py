@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rknn_ep.errors import NotInstalledError
 from rknn_ep.hookspecs import hookimpl
-from rknn_ep.records import Compiler, CompileRequest, CompileResult, Health, HealthCheck, Runtime
+from rknn_ep.records import Command, Compiler, CompileRequest, CompileResult, Health, HealthCheck, Runtime
 
 _DESCRIPTION = "the NPU's arithmetic on the PC's processor"
 
@@ -34,6 +34,14 @@ def _check() -> Health:
     from rknn_ep_simulator.health import check
 
     return check(_library())
+
+
+@hookimpl
+def rknn_ep_commands() -> Iterable[Command]:
+    """`rknn-ep simulator-env`."""
+    from rknn_ep_simulator.environment import simulator_env
+
+    yield Command("simulator-env", simulator_env, "Print what to export so that board programs run on this PC.")
 
 
 def _compile(request: CompileRequest) -> CompileResult:

@@ -16,9 +16,20 @@ NCHW, NHWC, NC1HWC2, UNDEFINED = range(4)
 QNT_NONE, QNT_DFP, QNT_AFFINE = range(3)
 IN_OUT_NUM, INPUT_ATTR, OUTPUT_ATTR, PERF_DETAIL, PERF_RUN, SDK_VERSION, MEM_SIZE, CUSTOM_STRING = range(8)
 NATIVE_INPUT_ATTR, NATIVE_OUTPUT_ATTR, NATIVE_NHWC_INPUT_ATTR, NATIVE_NHWC_OUTPUT_ATTR = range(8, 12)
+(
+    DEVICE_MEM_INFO,
+    INPUT_DYNAMIC_RANGE,
+    CURRENT_INPUT_ATTR,
+    CURRENT_OUTPUT_ATTR,
+    CURRENT_NATIVE_INPUT_ATTR,
+    CURRENT_NATIVE_OUTPUT_ATTR,
+) = range(12, 18)
+TIMEOUT, MALLOC_FAIL = -2, -4
 FAIL, PARAM_INVALID, MODEL_INVALID, CTX_INVALID, INPUT_INVALID, OUTPUT_INVALID = -1, -5, -6, -7, -8, -9
 TARGET_PLATFORM_UNMATCH = -13
 FLAG_MODEL_BUFFER_ZERO_COPY = 65536
+FLAG_ASYNC_MASK, FLAG_COLLECT_PERF, FLAG_MEM_ALLOC_OUTSIDE, FLAG_SHARE_WEIGHT_MEM = 4, 8, 16, 32
+FLAG_FENCE_IN_OUTSIDE, FLAG_COLLECT_MODEL_INFO_ONLY, FLAG_INTERNAL_ALLOC_OUTSIDE = 64, 256, 512
 
 DTYPES: dict[Any, int] = {
     np.dtype(name): code
@@ -123,6 +134,40 @@ class TensorMem(c.Structure):
     ]
 
 
+class PerfDetail(c.Structure):
+    _fields_ = [("perf_data", c.c_char_p), ("data_len", c.c_uint64)]
+
+
+class InputRange(c.Structure):
+    _fields_ = [
+        ("index", c.c_uint32),
+        ("shape_number", c.c_uint32),
+        ("fmt", c.c_int),
+        ("name", c.c_char * 256),
+        ("dyn_range", c.c_uint32 * 16 * 512),
+        ("n_dims", c.c_uint32),
+    ]
+
+
+class InitExtend(c.Structure):
+    _fields_ = [
+        ("ctx", c.c_uint64),
+        ("real_model_offset", c.c_int32),
+        ("real_model_size", c.c_uint32),
+        ("model_buffer_fd", c.c_int32),
+        ("model_buffer_flags", c.c_uint32),
+        ("reserved", c.c_uint8 * 112),
+    ]
+
+
+class RunExtend(c.Structure):
+    _fields_ = [("frame_id", c.c_uint64), ("non_block", c.c_int32), ("timeout_ms", c.c_int32), ("fence_fd", c.c_int32)]
+
+
+class OutputExtend(c.Structure):
+    _fields_ = [("frame_id", c.c_uint64)]
+
+
 class RknnError(Exception):
     def __init__(self, function: str, code: int) -> None:
         super().__init__(f"{function} returned {code}")
@@ -164,28 +209,48 @@ def load(path: Path | None = None) -> c.CDLL:
     library.rknn_destroy_mem.argtypes = [context, c.POINTER(TensorMem)]
     library.rknn_set_io_mem.argtypes = [context, c.POINTER(TensorMem), c.POINTER(TensorAttr)]
     library.rknn_mem_sync.argtypes = [context, c.POINTER(TensorMem), c.c_int]
+    memory = c.POINTER(TensorMem)
+    library.rknn_wait.argtypes = [context, c.c_void_p]
+    library.rknn_set_batch_core_num.argtypes = [context, c.c_int]
+    library.rknn_set_input_shapes.argtypes = [context, c.c_uint32, c.POINTER(TensorAttr)]
+    library.rknn_set_input_shape.argtypes = [context, c.POINTER(TensorAttr)]
+    library.rknn_set_weight_mem.argtypes = library.rknn_set_internal_mem.argtypes = [context, memory]
+    library.rknn_create_mem2.argtypes = [context, c.c_uint64, c.c_uint64]
+    library.rknn_create_mem_from_fd.argtypes = [context, c.c_int32, c.c_void_p, c.c_uint32, c.c_int32]
+    library.rknn_create_mem_from_phys.argtypes = [context, c.c_uint64, c.c_void_p, c.c_uint32]
+    library.rknn_create_mem_from_mb_blk.argtypes = [context, c.c_void_p, c.c_int32]
+    for name in ("mem2", "mem_from_fd", "mem_from_phys", "mem_from_mb_blk"):
+        getattr(library, f"rknn_create_{name}").restype = memory
     library.rknn_ep_simulator_configure.argtypes = [c.c_void_p, c.c_char_p]
     return library
 
 
-def init_code(library: c.CDLL, model: bytes | Path, flag: int = 0) -> tuple[int, int]:
+def init_code(library: c.CDLL, model: bytes | Path, flag: int = 0, extend: InitExtend | None = None) -> tuple[int, int]:
     """(what rknn_init returned, the context)."""
     context = c.c_uint64()
+    more = c.byref(extend) if extend is not None else None
     if isinstance(model, Path):
-        code = library.rknn_init(c.byref(context), c.c_char_p(str(model).encode()), 0, flag, None)
+        code = library.rknn_init(c.byref(context), c.c_char_p(str(model).encode()), 0, flag, more)
     else:
         buffer = (c.c_char * max(1, len(model))).from_buffer_copy(model or b"\0")
-        code = library.rknn_init(c.byref(context), buffer, len(model), flag, None)
+        code = library.rknn_init(c.byref(context), buffer, len(model), flag, more)
     return code, context.value
 
 
 class Context:
     """One rknn_context; every call raises RknnError where the library returned a negative code."""
 
-    def __init__(self, library: c.CDLL, model: bytes | Path, flag: int = 0, options: str | None = None) -> None:
+    def __init__(
+        self,
+        library: c.CDLL,
+        model: bytes | Path,
+        flag: int = 0,
+        options: str | None = None,
+        extend: InitExtend | None = None,
+    ) -> None:
         self.library = library
         self._check("configure", library.rknn_ep_simulator_configure(None, options.encode() if options is not None else None))
-        code, self.handle = init_code(library, model, flag)
+        code, self.handle = init_code(library, model, flag, extend)
         self._check("rknn_init", code)
 
     def __enter__(self) -> Context:
@@ -233,8 +298,13 @@ class Context:
             inputs[index] = Input(index, array.ctypes.data, array.nbytes, int(pass_through), kind, fmt)
         self.call("rknn_inputs_set", len(arrays), inputs)
 
-    def run(self) -> None:
-        self.call("rknn_run", None)
+    def run(self, extend: RunExtend | None = None) -> None:
+        self.call("rknn_run", c.byref(extend) if extend is not None else None)
+
+    def memory(self, size: int) -> c._Pointer[TensorMem]:
+        memory = self.library.rknn_create_mem(self.handle, size)
+        assert memory, "rknn_create_mem gave nothing"
+        return memory
 
     def get_outputs(self, want_float: bool = True, prealloc: bool = False) -> list[np.ndarray[Any, Any]]:
         numbers = self.query(IN_OUT_NUM, InputOutputNum())
