@@ -23,7 +23,9 @@ def simulator_env(
     exact: Annotated[bool, typer.Option("--exact", help="Integer arithmetic as the ONNX operators define it, slower.")] = False,
     stand_in: Annotated[
         Path | None,
-        typer.Option(help="Also write, beside this bundle, a .rknn that stands for it in programs that check a model's first bytes."),
+        typer.Option(
+            help="Also write, beside this bundle, a .rknn that stands for it in programs that check a model's first bytes."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -67,7 +69,9 @@ def environment(target: str = "", companions: list[Path] | None = None, exact: b
         raise NotInstalledError(
             "the simulator computes with ONNX Runtime, which is not installed", remedy="python -m pip install onnxruntime"
         )
-    before = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder not in ("", str(path.parent))]
+    before = [
+        folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder not in ("", str(path.parent))
+    ]
     found = {
         "LD_LIBRARY_PATH": os.pathsep.join([str(path.parent), *before]),
         "RKNN_EP_ONNXRUNTIME": computes,

@@ -91,7 +91,15 @@ def test_descriptors_that_cannot_be_mapped_are_refused(context: Context, library
     reading, writing = os.pipe()
     small = os.memfd_create("small")
     os.ftruncate(small, 100)
-    for fd, size, offset in [(-1, 10, 0), (9999, 10, 0), (reading, 10, 0), (small, 101, 0), (small, 10, 95), (small, 10, -1), (small, 0, 0)]:
+    for fd, size, offset in [
+        (-1, 10, 0),
+        (9999, 10, 0),
+        (reading, 10, 0),
+        (small, 101, 0),
+        (small, 10, 95),
+        (small, 10, -1),
+        (small, 0, 0),
+    ]:
         assert not library.rknn_create_mem_from_fd(context.handle, fd, None, size, offset), (fd, size, offset)
     for fd in (reading, writing, small):
         os.close(fd)
