@@ -2,7 +2,7 @@
 
 | option | value |
 |---|---|
-| `toolkit2.optimization_level` | 0 to 3; how far the compiler rewrites the graph. 3, and 2 on SoCs without float16, see below |
+| `toolkit2.optimization_level` | 0 to 3; how far the compiler rewrites the graph: 2 for int8, 3 for float16 |
 | `toolkit2.weights` | int8 (default) or int4: w4a16 on rk3576 and rv1126b, quantised by the toolkit |
 | `toolkit2.algorithm` | with quantizer=toolkit2: normal, kl_divergence, mmse; by default what calibration_method says |
 | `toolkit2.timeout` | seconds that one build may take (600) |
@@ -19,9 +19,10 @@ from rknn_ep.errors import OptionError, nearest
 
 PREFIX = "toolkit2."
 ALGORITHMS = ("normal", "kl_divergence", "mmse")
-WITHOUT_FLOAT = frozenset({"rv1103", "rv1103b", "rv1106", "rv1106b"})
-"""At level 3 the compiler splits a Conv behind a Concat into a Conv for each part, which it computes in float16: these
-SoCs have none, and the build fails (measured on a model of YOLO's shape)."""
+EXACT_LEVEL, FASTEST_LEVEL = 2, 3
+"""At level 3 the compiler fuses activations into convolutions, drops the rounding between them, replaces scales inside, and
+splits a Conv behind a Concat into float16 parts (which SoCs without float16 then refuse). At level 2, which it advises itself
+for models that arrive quantised, operators compute what the QDQ model says."""
 WITHOUT_W16A16 = frozenset({"rv1103b", "rv1106b", "rk2118"})
 WITH_W4A16 = frozenset({"rk3576", "rv1126b"})
 
@@ -33,7 +34,7 @@ class Settings:
     target: str
     precision: str
     """int8, int16 or fp16."""
-    optimization_level: int = 3
+    optimization_level: int = EXACT_LEVEL
     weights: str = "int8"
     algorithm: str = ""
     per_channel: bool = True
@@ -64,7 +65,7 @@ class Settings:
         return cls(
             target=target,
             precision=precision,
-            optimization_level=_number("optimization_level", own.get("optimization_level", _level(target)), 0, 3),
+            optimization_level=_number("optimization_level", own.get("optimization_level", str(EXACT_LEVEL if precision == "int8" else FASTEST_LEVEL)), 0, 3),
             weights=weights,
             algorithm=_one_of("algorithm", algorithm, ALGORITHMS),
             per_channel=options.get("per_channel", "1") != "0",
@@ -92,10 +93,6 @@ class Settings:
 
 
 _KNOWN = ("optimization_level", "weights", "algorithm", "timeout", "memory_limit")
-
-
-def _level(target: str) -> str:
-    return "2" if target in WITHOUT_FLOAT else "3"
 
 
 def _one_of(name: str, value: str, valid: tuple[str, ...]) -> str:

@@ -1,0 +1,104 @@
+"""A QDQ model taken apart at the tensors that native operators store, so that each part can be compared alone.
+
+Our part gets the very codes that the vendor's simulator had at its entrance, so that what differs at its end was made there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from rknn_ep_toolkit2.graphs import DEQUANTIZE, QUANTIZE, Array, constant, readers
+
+FED = "__fed"
+"""Ending of the names of the inputs that carry the codes of a stored tensor."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A stored tensor."""
+
+    tensor: str
+    """The float tensor before it is rounded."""
+    codes: str
+    scale: float
+    zero_point: int
+    """In the codes' own type."""
+    dtype: np.dtype[np.generic]
+
+    @property
+    def seen(self) -> str:
+        """Name under which `expose` gives its dequantised values."""
+        return f"{self.codes}__seen"
+
+    def to_codes(self, real: Array) -> Array:
+        """The codes of dequantised values: these lie on the grid, so this is exact."""
+        limits = np.iinfo(self.dtype)
+        codes = np.rint(real.astype(np.float64) / self.scale) + self.zero_point
+        return np.clip(codes, limits.min, limits.max).astype(self.dtype)
+
+
+def find_cuts(model: ir.Model, stored: Collection[str]) -> tuple[Cut, ...]:
+    """The quantised tensors among `stored` (names as the compiler has them: the tensor's, its codes' or its real values')."""
+    cuts = []
+    for node in model.graph:
+        if node.op_type != QUANTIZE or node.inputs[0] is None:
+            continue
+        scale, zero = constant(node.inputs[1]), constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        back = [reader for reader in readers(node.outputs[0]) if reader.op_type == DEQUANTIZE]
+        if scale is None or scale.size != 1 or zero is None or not back:
+            continue
+        names = {node.inputs[0].name, node.outputs[0].name, *(reader.outputs[0].name for reader in back)}
+        if names & set(stored):
+            cuts.append(
+                Cut(
+                    node.inputs[0].name or "",
+                    node.outputs[0].name or "",
+                    float(scale.item()),
+                    int(zero.item()),
+                    zero.dtype,
+                )
+            )
+    return tuple(cuts)
+
+
+def expose(model: ir.Model, cuts: Collection[Cut]) -> ir.Model:
+    """A copy with the dequantised values of each cut as a further output, called `Cut.seen`.
+
+    Each gets a DequantizeLinear of its own: the toolkit fails on some outputs that are also read inside.
+    """
+    copy = model.clone()
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    for cut in cuts:
+        down = values[cut.codes].producer()
+        assert down is not None
+        seen = ir.Node("", DEQUANTIZE, [values[cut.codes], *down.inputs[1:]], name=cut.seen)
+        seen.outputs[0].name, seen.outputs[0].dtype, seen.outputs[0].shape = cut.seen, ir.DataType.FLOAT, values[cut.codes].shape
+        copy.graph.insert_after(down, seen)
+        copy.graph.outputs.append(seen.outputs[0])
+    return copy
+
+
+def take_apart(model: ir.Model, cuts: Collection[Cut]) -> ir.Model:
+    """A copy that computes every part from fed codes.
+
+    Inputs: the model's, and `<codes>__fed` for each cut. Outputs: the codes of each cut, in order.
+    """
+    copy = model.clone()
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    outputs = []
+    for cut in cuts:
+        computed = values.get(cut.codes)
+        if computed is None:
+            continue
+        fed = ir.Value(name=f"{cut.codes}{FED}", shape=computed.shape, type=ir.TensorType(ir.DataType.from_numpy(cut.dtype)))
+        for reader, position in list(computed.uses()):
+            reader.replace_input_with(position, fed)
+        copy.graph.inputs.append(fed)
+        outputs.append(computed)
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(outputs)
+    return copy

@@ -1,0 +1,282 @@
+"""Our simulation, the vendor's, and float, side by side: for each output, and for each native operator alone.
+
+    result = verify_partition(bundle, samples, options)
+    result.outputs, result.layers
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from rknn_ep.artifact.bundle import Bundle
+from rknn_ep.artifact.native_text import NativeDescription
+from rknn_ep.errors import CompileError, ExecutionError
+from rknn_ep_toolkit2.agreement import Agreement
+from rknn_ep_toolkit2.device import WEIGHTS, VendorSimulator, join, simulation_of
+from rknn_ep_toolkit2.layers import Layer, LayerTable, assign, read_layers
+from rknn_ep_toolkit2.reasons import reason
+from rknn_ep_toolkit2.segments import FED, Cut, expose, find_cuts, take_apart
+from rknn_ep_toolkit2.settings import Settings
+from rknn_ep_toolkit2.vendor_copy import VendorCopy, vendor_copy
+
+log = logging.getLogger(__name__)
+Array = np.ndarray[Any, Any]
+Progress = Callable[[str, float], None]
+
+EXACT_MODEL = "simulation_exact.onnx"
+
+
+@dataclass
+class OutputRow:
+    """Two ways to compute an output."""
+
+    output: str
+    first: str
+    """exact, fast, vendor or fp32."""
+    second: str
+    agreement: Agreement
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like."""
+        return {"output": self.output, "first": self.first, "second": self.second, **self.agreement.to_dict()}
+
+
+@dataclass
+class LayerRow:
+    """One native operator, fed with what the vendor's simulator had: `exact` against the vendor's result."""
+
+    tensor: str
+    """The stored tensor that it makes."""
+    native: str
+    nodes: tuple[str, ...]
+    """"Conv name" of each ONNX node between the stored tensors before and this one."""
+    agreement: Agreement
+    reason: str = ""
+    """Why it differs; empty where all values are exact."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like."""
+        return {
+            "tensor": self.tensor,
+            "native": self.native,
+            "nodes": list(self.nodes),
+            **self.agreement.to_dict(),
+            "reason": self.reason,
+        }
+
+
+@dataclass
+class PartitionResult:
+    """Everything about one partition."""
+
+    partition: str
+    target: str
+    samples: int = 0
+    outputs: list[OutputRow] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Mean of one run, one thread: exact, fast, vendor."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like."""
+        return {
+            "partition": self.partition,
+            "target": self.target,
+            "samples": self.samples,
+            "milliseconds": {name: round(1000 * value, 3) for name, value in self.seconds.items()},
+            "outputs": [row.to_dict() for row in self.outputs],
+            "layers": [row.to_dict() for row in self.layers],
+        }
+
+
+def verify_partition(
+    bundle: Bundle,
+    samples: Iterable[Sequence[Array]],
+    options: Mapping[str, str],
+    *,
+    layers: bool = True,
+    reference: Callable[[Sequence[Array]], Sequence[Array]] | None = None,
+    progress: Progress = lambda message, share: None,
+) -> PartitionResult:
+    """Compare over `samples` (the partition's inputs, in order).
+
+    Args:
+        bundle: with its simulation.
+        samples: any number; each is run once by every simulation.
+        options: as of a session; `target` another than the bundle's builds the vendor's for that.
+        layers: whether every native operator is compared alone too, which builds the vendor's model once more.
+        reference: the partition in float, where there is one.
+        progress: called as it goes on.
+
+    Raises:
+        CompileError: the bundle has no simulation, or the toolkit does not build it.
+    """
+    return _Verification(bundle, options, layers, reference, progress).run(samples)
+
+
+class _Verification:
+    def __init__(
+        self,
+        bundle: Bundle,
+        options: Mapping[str, str],
+        layers: bool,
+        reference: Callable[[Sequence[Array]], Sequence[Array]] | None,
+        progress: Progress,
+    ) -> None:
+        self.description = NativeDescription.from_text(bundle.read("native.txt").decode(), bundle.origin)
+        self.reference, self.progress = reference, progress
+        target = options.get("target", self.description.target)
+        settings = Settings.of(target, self.description.precision, options)
+        simulation = simulation_of(bundle)
+        exact = join(bundle.read(EXACT_MODEL), bundle.read(WEIGHTS)) if EXACT_MODEL in bundle.names else simulation
+        self.result = PartitionResult(self.description.partition, target)
+        self.exact, self.fast = session(exact, optimized=False), session(simulation, optimized=True)
+        progress("building for the vendor's simulator", 0.0)
+        copy = vendor_copy(simulation, self.description.partition)
+        self.vendor = VendorSimulator(copy, settings)
+        self.parts: _Parts | None = None
+        table = read_layers(self.vendor.log()) if layers else None
+        if table is not None and copy.quantized:
+            progress("building once more, with every stored tensor", 0.2)
+            try:
+                self.parts = _Parts(copy, exact, table, settings)
+            except CompileError as error:
+                log.warning("%s: operators are not compared one by one: %s", self.description.partition, error)
+        scales = [one.scale if one.qtype == "INT8" else None for one in self.description.outputs]
+        self.rows = {
+            pair: [Agreement(scale) for scale in scales]
+            for pair in (("exact", "vendor"), ("fast", "vendor"), ("fast", "exact"))
+        }
+        if reference is not None:
+            self.rows |= {(one, "fp32"): [Agreement(None) for _ in scales] for one in ("exact", "fast", "vendor")}
+
+    def run(self, samples: Iterable[Sequence[Array]]) -> PartitionResult:
+        try:
+            for number, inputs in enumerate(samples):
+                self.progress(f"sample {number + 1}", 0.5)
+                self._sample(inputs)
+                self.result.samples += 1
+        finally:
+            self.vendor.close()
+            if self.parts is not None:
+                self.parts.vendor.close()
+        if not self.result.samples:
+            raise ExecutionError("there are no inputs to compare on")
+        self.result.seconds = {name: value / self.result.samples for name, value in self.result.seconds.items()}
+        for (first, second), agreements in self.rows.items():
+            names = [one.name for one in self.description.outputs]
+            self.result.outputs += [OutputRow(name, first, second, one) for name, one in zip(names, agreements, strict=True)]
+        self.result.layers = self.parts.rows() if self.parts is not None else []
+        return self.result
+
+    def _sample(self, inputs: Sequence[Array]) -> None:
+        names = [one.name for one in self.description.inputs]
+        feeds = dict(zip(names, inputs, strict=True))
+        results = {
+            "exact": self._timed("exact", lambda: self.exact.run(None, feeds)),
+            "fast": self._timed("fast", lambda: self.fast.run(None, feeds)),
+            "vendor": self.vendor.run(inputs),
+        }
+        self.result.seconds["vendor"] = self.result.seconds.get("vendor", 0.0) + self.vendor.seconds
+        if self.reference is not None:
+            results["fp32"] = list(self.reference(inputs))
+        for (first, second), agreements in self.rows.items():
+            for a, b, agreement in zip(results[first], results[second], agreements, strict=True):
+                agreement.add(a, b)
+        if self.parts is not None:
+            self.parts.add(feeds)
+
+    def _timed(self, name: str, function: Callable[[], list[Array]]) -> list[Array]:
+        started = time.perf_counter()
+        found = function()
+        self.result.seconds[name] = self.result.seconds.get(name, 0.0) + time.perf_counter() - started
+        return found
+
+
+class _Parts:
+    """Every native operator alone."""
+
+    def __init__(self, copy: VendorCopy, exact: bytes, table: LayerTable, settings: Settings) -> None:
+        model = ir.from_proto(onnx.load_model_from_string(copy.content))
+        ours = ir.from_proto(onnx.load_model_from_string(exact))
+        known = {value.name for node in ours.graph for value in node.outputs}
+        inputs = {value.name for value in model.graph.inputs}
+        # What leaves the graph is stored as well; what comes in is rounded by the toolkit as by us.
+        stored = {name for layer in table.layers for name in layer.inputs} | {value.name or "" for value in model.graph.outputs}
+        cuts = [cut for cut in find_cuts(model, stored) if cut.codes in known and cut.tensor not in inputs]
+        self.cuts: tuple[Cut, ...] = tuple(cuts)
+        exposed = expose(model, cuts)
+        content = ir.to_proto(exposed).SerializeToString()
+        self.vendor = VendorSimulator(VendorCopy(content, copy.parameters, copy.weights, True), settings)
+        self.apart = session(ir.to_proto(take_apart(ours, self.cuts)).SerializeToString(), optimized=False)
+        self.agreements = [Agreement(cut.scale) for cut in self.cuts]
+        self.described = _between(model, self.cuts, table)
+
+    def add(self, feeds: Mapping[str, Array]) -> None:
+        """Count one sample."""
+        order = list(self.vendor.input_names)
+        results = dict(zip(self.vendor.output_names, self.vendor.run([feeds[name] for name in order]), strict=True))
+        codes = {f"{cut.codes}{FED}": cut.to_codes(results[cut.seen]) for cut in self.cuts}
+        wanted = {item.name for item in self.apart.get_inputs()}
+        given = {name: array for name, array in {**feeds, **codes}.items() if name in wanted}
+        computed = self.apart.run(None, given)
+        for cut, ours, agreement in zip(self.cuts, computed, self.agreements, strict=True):
+            theirs = codes[f"{cut.codes}{FED}"]
+            agreement.add(ours.astype(np.float32) * cut.scale, theirs.astype(np.float32) * cut.scale)
+
+    def rows(self) -> list[LayerRow]:
+        """One for each stored tensor, in the graph's order."""
+        found = []
+        for cut, agreement, (native, nodes) in zip(self.cuts, self.agreements, self.described, strict=True):
+            differs = agreement.exact < agreement.count
+            found.append(LayerRow(cut.tensor, native, nodes, agreement, reason(native, nodes) if differs else ""))
+        return found
+
+
+def _between(model: ir.Model, cuts: Sequence[Cut], table: LayerTable) -> list[tuple[str, tuple[str, ...]]]:
+    """(native operators, ONNX nodes) between each cut and those before it."""
+    owners: dict[str, list[Layer]] = {}
+    for index, names in assign(model, table).items():
+        layer = next(one for one in table.layers if one.index == index)
+        for name in names:
+            owners.setdefault(name, []).append(layer)
+    values = {value.name: value for node in model.graph for value in node.outputs}
+    ends = {cut.codes for cut in cuts}
+    found = []
+    for cut in cuts:
+        nodes: dict[str, str] = {}
+        waiting = [values[cut.codes]]
+        first = True
+        while waiting:
+            value = waiting.pop()
+            maker = value.producer()
+            if maker is None or (value.name in ends and not first):
+                continue
+            first = False
+            if maker.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+                nodes[maker.name or ""] = f"{maker.op_type} {maker.name}"
+            waiting += [source for source in maker.inputs if source is not None]
+        natives = dict.fromkeys(layer.native for name in reversed(nodes) for layer in owners.get(name, ()))
+        found.append((", ".join(natives), tuple(reversed(nodes.values()))))
+    return found
+
+
+def session(model: bytes, *, optimized: bool) -> Any:
+    """An ONNX Runtime session with one thread, as the simulator has it."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = 1
+    settings.add_session_config_entry("session.x64quantprecision", "1")
+    if not optimized:
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
