@@ -24,14 +24,18 @@ from rknn_ep.records import (
 
 @hookimpl
 def rknn_ep_commands() -> Iterable[Command]:
-    """`rknn-ep toolkit install | use | status | remove`."""
+    """`rknn-ep toolkit install | use | status | remove`, `verify`, `wrap`."""
     from rknn_ep_toolkit2.commands import toolkit_commands
+    from rknn_ep_toolkit2.verify_command import verify
+    from rknn_ep_toolkit2.wrap_command import wrap
 
     yield Command(
         "toolkit",
         description="Install and choose the vendor's toolkit, which writes .rknn files.",
         subcommands=tuple(toolkit_commands()),
     )
+    yield Command("verify", verify, "Compare our simulation, the vendor's and float32, operator by operator.")
+    yield Command("wrap", wrap, "Make an ONNX model of somebody else's .rknn.")
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -27,7 +28,7 @@ class Cut:
     scale: float
     zero_point: int
     """In the codes' own type."""
-    dtype: np.dtype[np.generic]
+    dtype: np.dtype[Any]
 
     @property
     def seen(self) -> str:
@@ -38,7 +39,7 @@ class Cut:
         """The codes of dequantised values: these lie on the grid, so this is exact."""
         limits = np.iinfo(self.dtype)
         codes = np.rint(real.astype(np.float64) / self.scale) + self.zero_point
-        return np.clip(codes, limits.min, limits.max).astype(self.dtype)
+        return np.asarray(np.clip(codes, limits.min, limits.max), self.dtype)
 
 
 def find_cuts(model: ir.Model, stored: Collection[str]) -> tuple[Cut, ...]:

@@ -65,7 +65,12 @@ class Settings:
         return cls(
             target=target,
             precision=precision,
-            optimization_level=_number("optimization_level", own.get("optimization_level", str(EXACT_LEVEL if precision == "int8" else FASTEST_LEVEL)), 0, 3),
+            optimization_level=_number(
+                "optimization_level",
+                own.get("optimization_level", str(EXACT_LEVEL if precision == "int8" else FASTEST_LEVEL)),
+                0,
+                3,
+            ),
             weights=weights,
             algorithm=_one_of("algorithm", algorithm, ALGORITHMS),
             per_channel=options.get("per_channel", "1") != "0",

@@ -1,7 +1,7 @@
 """Our simulation, the vendor's, and float, side by side: for each output, and for each native operator alone.
 
-    result = verify_partition(bundle, samples, options)
-    result.outputs, result.layers
+result = verify_partition(bundle, samples, options)
+result.outputs, result.layers
 """
 
 from __future__ import annotations
@@ -32,6 +32,18 @@ Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
 
 EXACT_MODEL = "simulation_exact.onnx"
+MOST_OUTPUTS = 32
+"""Of a model in the vendor's simulator: it dies (SIGSEGV) of a hundred, so that tensors are looked at in several builds."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a partition is run on."""
+
+    inputs: Sequence[Array]
+    """In the partition's order."""
+    reference: Sequence[Array] | None = None
+    """Its outputs in float32, where there is a float model."""
 
 
 @dataclass
@@ -99,27 +111,25 @@ class PartitionResult:
 
 def verify_partition(
     bundle: Bundle,
-    samples: Iterable[Sequence[Array]],
+    samples: Iterable[Sample],
     options: Mapping[str, str],
     *,
     layers: bool = True,
-    reference: Callable[[Sequence[Array]], Sequence[Array]] | None = None,
     progress: Progress = lambda message, share: None,
 ) -> PartitionResult:
-    """Compare over `samples` (the partition's inputs, in order).
+    """Compare over `samples`.
 
     Args:
         bundle: with its simulation.
-        samples: any number; each is run once by every simulation.
+        samples: any number; each is run once by every simulation. All have a reference, or none has.
         options: as of a session; `target` another than the bundle's builds the vendor's for that.
         layers: whether every native operator is compared alone too, which builds the vendor's model once more.
-        reference: the partition in float, where there is one.
         progress: called as it goes on.
 
     Raises:
         CompileError: the bundle has no simulation, or the toolkit does not build it.
     """
-    return _Verification(bundle, options, layers, reference, progress).run(samples)
+    return _Verification(bundle, options, layers, progress).run(samples)
 
 
 class _Verification:
@@ -128,11 +138,10 @@ class _Verification:
         bundle: Bundle,
         options: Mapping[str, str],
         layers: bool,
-        reference: Callable[[Sequence[Array]], Sequence[Array]] | None,
         progress: Progress,
     ) -> None:
         self.description = NativeDescription.from_text(bundle.read("native.txt").decode(), bundle.origin)
-        self.reference, self.progress = reference, progress
+        self.progress = progress
         target = options.get("target", self.description.target)
         settings = Settings.of(target, self.description.precision, options)
         simulation = simulation_of(bundle)
@@ -145,39 +154,43 @@ class _Verification:
         self.parts: _Parts | None = None
         table = read_layers(self.vendor.log()) if layers else None
         if table is not None and copy.quantized:
-            progress("building once more, with every stored tensor", 0.2)
-            try:
-                self.parts = _Parts(copy, exact, table, settings)
-            except CompileError as error:
-                log.warning("%s: operators are not compared one by one: %s", self.description.partition, error)
-        scales = [one.scale if one.qtype == "INT8" else None for one in self.description.outputs]
-        self.rows = {
-            pair: [Agreement(scale) for scale in scales]
-            for pair in (("exact", "vendor"), ("fast", "vendor"), ("fast", "exact"))
-        }
-        if reference is not None:
-            self.rows |= {(one, "fp32"): [Agreement(None) for _ in scales] for one in ("exact", "fast", "vendor")}
+            self.parts = _Parts(copy, exact, table, settings)
+        self.rows: dict[tuple[str, str], list[Agreement]] = {}
+        self.seen: list[Mapping[str, Array]] = []
 
-    def run(self, samples: Iterable[Sequence[Array]]) -> PartitionResult:
+    def _rows(self, with_reference: bool) -> dict[tuple[str, str], list[Agreement]]:
+        scales = [one.scale if one.qtype == "INT8" else None for one in self.description.outputs]
+        pairs = (("exact", "vendor"), ("fast", "vendor"), ("fast", "exact"))
+        rows = {pair: [Agreement(scale) for scale in scales] for pair in pairs}
+        if with_reference:
+            rows |= {(one, "fp32"): [Agreement(None) for _ in scales] for one in ("exact", "fast", "vendor")}
+        return rows
+
+    def run(self, samples: Iterable[Sample]) -> PartitionResult:
         try:
-            for number, inputs in enumerate(samples):
+            for number, sample in enumerate(samples):
                 self.progress(f"sample {number + 1}", 0.5)
-                self._sample(inputs)
+                self.rows = self.rows or self._rows(sample.reference is not None)
+                self._sample(sample)
                 self.result.samples += 1
         finally:
             self.vendor.close()
-            if self.parts is not None:
-                self.parts.vendor.close()
         if not self.result.samples:
             raise ExecutionError("there are no inputs to compare on")
         self.result.seconds = {name: value / self.result.samples for name, value in self.result.seconds.items()}
         for (first, second), agreements in self.rows.items():
             names = [one.name for one in self.description.outputs]
             self.result.outputs += [OutputRow(name, first, second, one) for name, one in zip(names, agreements, strict=True)]
-        self.result.layers = self.parts.rows() if self.parts is not None else []
+        if self.parts is not None:
+            try:
+                self.parts.run(self.seen, self.progress)
+                self.result.layers = self.parts.rows()
+            except CompileError as error:
+                log.warning("%s: operators are not compared one by one: %s", self.description.partition, error)
         return self.result
 
-    def _sample(self, inputs: Sequence[Array]) -> None:
+    def _sample(self, sample: Sample) -> None:
+        inputs = sample.inputs
         names = [one.name for one in self.description.inputs]
         feeds = dict(zip(names, inputs, strict=True))
         results = {
@@ -186,13 +199,12 @@ class _Verification:
             "vendor": self.vendor.run(inputs),
         }
         self.result.seconds["vendor"] = self.result.seconds.get("vendor", 0.0) + self.vendor.seconds
-        if self.reference is not None:
-            results["fp32"] = list(self.reference(inputs))
+        if sample.reference is not None:
+            results["fp32"] = list(sample.reference)
         for (first, second), agreements in self.rows.items():
             for a, b, agreement in zip(results[first], results[second], agreements, strict=True):
                 agreement.add(a, b)
-        if self.parts is not None:
-            self.parts.add(feeds)
+        self.seen.append(feeds)
 
     def _timed(self, name: str, function: Callable[[], list[Array]]) -> list[Array]:
         started = time.perf_counter()
@@ -205,32 +217,44 @@ class _Parts:
     """Every native operator alone."""
 
     def __init__(self, copy: VendorCopy, exact: bytes, table: LayerTable, settings: Settings) -> None:
-        model = ir.from_proto(onnx.load_model_from_string(copy.content))
+        self.copy, self.settings = copy, settings
+        self.model = ir.from_proto(onnx.load_model_from_string(copy.content))
         ours = ir.from_proto(onnx.load_model_from_string(exact))
         known = {value.name for node in ours.graph for value in node.outputs}
-        inputs = {value.name for value in model.graph.inputs}
+        inputs = {value.name for value in self.model.graph.inputs}
         # What leaves the graph is stored as well; what comes in is rounded by the toolkit as by us.
-        stored = {name for layer in table.layers for name in layer.inputs} | {value.name or "" for value in model.graph.outputs}
-        cuts = [cut for cut in find_cuts(model, stored) if cut.codes in known and cut.tensor not in inputs]
-        self.cuts: tuple[Cut, ...] = tuple(cuts)
-        exposed = expose(model, cuts)
-        content = ir.to_proto(exposed).SerializeToString()
-        self.vendor = VendorSimulator(VendorCopy(content, copy.parameters, copy.weights, True), settings)
+        stored = {name for layer in table.layers for name in layer.inputs}
+        stored |= {value.name or "" for value in self.model.graph.outputs}
+        cuts = find_cuts(self.model, stored)
+        self.cuts = tuple(cut for cut in cuts if cut.codes in known and cut.tensor not in inputs)
         self.apart = session(ir.to_proto(take_apart(ours, self.cuts)).SerializeToString(), optimized=False)
         self.agreements = [Agreement(cut.scale) for cut in self.cuts]
-        self.described = _between(model, self.cuts, table)
+        self.described = _between(self.model, self.cuts, table)
 
-    def add(self, feeds: Mapping[str, Array]) -> None:
-        """Count one sample."""
-        order = list(self.vendor.input_names)
-        results = dict(zip(self.vendor.output_names, self.vendor.run([feeds[name] for name in order]), strict=True))
-        codes = {f"{cut.codes}{FED}": cut.to_codes(results[cut.seen]) for cut in self.cuts}
+    def run(self, samples: Sequence[Mapping[str, Array]], progress: Progress) -> None:
+        """Count all samples."""
+        seen: list[dict[str, Array]] = [{} for _ in samples]
+        for start in range(0, len(self.cuts), MOST_OUTPUTS):
+            progress(f"stored tensors {start} to {min(start + MOST_OUTPUTS, len(self.cuts))} of {len(self.cuts)}", 0.6)
+            self._see(self.cuts[start : start + MOST_OUTPUTS], samples, seen)
         wanted = {item.name for item in self.apart.get_inputs()}
-        given = {name: array for name, array in {**feeds, **codes}.items() if name in wanted}
-        computed = self.apart.run(None, given)
-        for cut, ours, agreement in zip(self.cuts, computed, self.agreements, strict=True):
-            theirs = codes[f"{cut.codes}{FED}"]
-            agreement.add(ours.astype(np.float32) * cut.scale, theirs.astype(np.float32) * cut.scale)
+        for feeds, codes in zip(samples, seen, strict=True):
+            given = {name: array for name, array in {**feeds, **codes}.items() if name in wanted}
+            for cut, ours, agreement in zip(self.cuts, self.apart.run(None, given), self.agreements, strict=True):
+                theirs = codes[f"{cut.codes}{FED}"]
+                agreement.add(ours.astype(np.float32) * cut.scale, theirs.astype(np.float32) * cut.scale)
+
+    def _see(self, cuts: Sequence[Cut], samples: Sequence[Mapping[str, Array]], seen: Sequence[dict[str, Array]]) -> None:
+        """What the vendor's simulator has in some of its stored tensors, as codes."""
+        content = ir.to_proto(expose(self.model, cuts)).SerializeToString()
+        vendor = VendorSimulator(VendorCopy(content, self.copy.parameters, self.copy.weights, True), self.settings)
+        try:
+            for feeds, codes in zip(samples, seen, strict=True):
+                results = vendor.run([feeds[name] for name in vendor.input_names])
+                found = dict(zip(vendor.output_names, results, strict=True))
+                codes |= {f"{cut.codes}{FED}": cut.to_codes(found[cut.seen]) for cut in cuts}
+        finally:
+            vendor.close()
 
     def rows(self) -> list[LayerRow]:
         """One for each stored tensor, in the graph's order."""
