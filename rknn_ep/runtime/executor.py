@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,23 @@ from rknn_ep.runtime.native import Input, encoded, library, onnxruntime_library,
 Array = np.ndarray[Any, Any]
 
 
+_addressof = ctypes.addressof
+_from_buffer = ctypes.c_char.from_buffer
+
+
+class _Frame(threading.local):
+    """The addresses that a call hands over, made once for each thread: filling them in is what is left to do in a call."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self._arrays = (ctypes.c_size_t * max(1, inputs))(), (ctypes.c_size_t * max(1, outputs))()
+        self.inputs, self.outputs = (memoryview(one).cast("B").cast("P") for one in self._arrays)
+        self.inputs_at, self.outputs_at = map(ctypes.addressof, self._arrays)
+
+
 def address_of(array: Array) -> int:
     """Where a contiguous array's first element lies."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]  # a third of what array.ctypes takes
+        return _addressof(_from_buffer(array))  # type: ignore[arg-type]  # a third of what array.ctypes takes
     except (TypeError, ValueError, BufferError):  # read-only, or a type that the buffer protocol does not know
         return int(array.ctypes.data)
 
@@ -59,8 +73,8 @@ class NativeExecutor:
         self._handle = handle.value
         self.facts = parse_lines(self._library.rknn_ep_executor_describe(handle).decode("utf-8", "surrogateescape"))
         self._run = self._library.rknn_ep_executor_run
-        counts = int(self.facts["inputs"]), int(self.facts["outputs"])
-        self._inputs = ctypes.c_void_p * counts[0]
+        self._counts = counts = int(self.facts["inputs"]), int(self.facts["outputs"])
+        self._frames = _Frame(*counts)
         self._outputs = ctypes.c_void_p * counts[1]
         self._sizes = tuple(ctypes.c_uint64 * count for count in counts)
 
@@ -68,6 +82,8 @@ class NativeExecutor:
         """Say how large the arrays are that `run` will be given: native code compares them with the model's."""
         self._input_sizes = self._sizes[0](*input_bytes)
         self._output_sizes = self._sizes[1](*output_bytes)
+        self._input_sizes_at = ctypes.addressof(self._input_sizes)
+        self._output_sizes_at = ctypes.addressof(self._output_sizes)
 
     def run(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Fill `outputs`. Every array is contiguous and of the size that `sized` named.
@@ -75,7 +91,14 @@ class NativeExecutor:
         Raises:
             ExecutionError: the device failed, or the executor is closed.
         """
-        self.run_addresses([address_of(one) for one in inputs], [address_of(one) for one in outputs])
+        frame = self._frames
+        at = frame.inputs
+        for index, array in enumerate(inputs):
+            at[index] = address_of(array)
+        at = frame.outputs
+        for index, array in enumerate(outputs):
+            at[index] = address_of(array)
+        self._call(frame)
 
     def run_addresses(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Run on memory of the caller: one address a tensor, each as large as `sized` named.
@@ -83,14 +106,22 @@ class NativeExecutor:
         Raises:
             ExecutionError: as `run`.
         """
+        frame = self._frames
+        for index, address in enumerate(inputs):
+            frame.inputs[index] = address
+        for index, address in enumerate(outputs):
+            frame.outputs[index] = address
+        self._call(frame)
+
+    def _call(self, frame: _Frame) -> None:
         if self._run(
             self._handle,
-            self._inputs(*inputs),
-            self._input_sizes,
-            len(inputs),
-            self._outputs(*outputs),
-            self._output_sizes,
-            len(outputs),
+            frame.inputs_at,
+            self._input_sizes_at,
+            self._counts[0],
+            frame.outputs_at,
+            self._output_sizes_at,
+            self._counts[1],
         ):
             raise_last_error()
 

@@ -231,7 +231,7 @@ class Session:
         ]
 
     def _in_order(self, inputs: Inputs) -> Sequence[Any]:
-        if isinstance(inputs, Mapping):
+        if type(inputs) is not list and isinstance(inputs, Mapping):
             if inputs.keys() != self._names.keys():
                 raise ShapeError(f"the inputs are {list(self._names)}, not {list(inputs)}")
             inputs = [inputs[name] for name in self._names]

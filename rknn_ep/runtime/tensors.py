@@ -104,8 +104,8 @@ class TensorInfo:
         Raises:
             ShapeError: another shape or dtype, both named.
         """
-        array = as_numpy(value, self.dtype)
-        if array.shape != self.shape or array.dtype != self.dtype:
+        array = value if type(value) is np.ndarray else as_numpy(value, self.dtype)
+        if array.shape != self.shape or (array.dtype is not self.dtype and array.dtype != self.dtype):
             raise ShapeError(
                 f"'{self.name}' is {self.dtype}{list(self.shape)}, not {array.dtype}{list(array.shape)}",
                 remedy=f"Feed an array of that shape; .astype(numpy.{self.dtype}) changes the type.",
