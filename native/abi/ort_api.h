@@ -89,6 +89,7 @@ struct OrtApi {
   RKNN_EP_ORT_SLOT(69, OrtStatus*, CreateCpuMemoryInfo, (OrtAllocatorType, OrtMemType, OrtMemoryInfo**))
   RKNN_EP_ORT_SLOT(76, OrtStatus*, AllocatorFree, (OrtAllocator*, void*))
   RKNN_EP_ORT_SLOT(78, OrtStatus*, GetAllocatorWithDefaultOptions, (OrtAllocator**))
+  RKNN_EP_ORT_SLOT(86, OrtStatus*, KernelInfoGetAttribute_int64, (const OrtKernelInfo*, const char*, int64_t*))
   RKNN_EP_ORT_SLOT(88, OrtStatus*, KernelContext_GetInputCount, (const OrtKernelContext*, size_t*))
   RKNN_EP_ORT_SLOT(89, OrtStatus*, KernelContext_GetOutputCount, (const OrtKernelContext*, size_t*))
   RKNN_EP_ORT_SLOT(90, OrtStatus*, KernelContext_GetInput, (const OrtKernelContext*, size_t, const OrtValue**))
@@ -121,6 +122,8 @@ struct OrtApi {
   RKNN_EP_ORT_SLOT(141, void, ClearBoundInputs, (OrtIoBinding*))
   RKNN_EP_ORT_SLOT(142, void, ClearBoundOutputs, (OrtIoBinding*))
   RKNN_EP_ORT_SLOT(150, OrtStatus*, AddInitializer, (OrtSessionOptions*, const char*, const OrtValue*))
+  RKNN_EP_ORT_SLOT(163, OrtStatus*, KernelInfoGetAttributeArray_int64,
+                   (const OrtKernelInfo*, const char*, int64_t*, size_t*))
   RKNN_EP_ORT_SLOT(210, OrtStatus*, AddExternalInitializers,
                    (OrtSessionOptions*, const char* const*, const OrtValue* const*, size_t))
   RKNN_EP_ORT_SLOT(211, OrtStatus*, CreateOpAttr, (const char*, const void*, int, OrtOpAttrType, OrtOpAttr**))
@@ -131,9 +134,13 @@ struct OrtApi {
   RKNN_EP_ORT_SLOT(247, OrtStatus*, Logger_LogMessage,
                    (const OrtLogger*, OrtLoggingLevel, const char*, const char*, int, const char*))
   RKNN_EP_ORT_SLOT(248, OrtStatus*, Logger_GetLoggingSeverityLevel, (const OrtLogger*, OrtLoggingLevel*))
+  RKNN_EP_ORT_SLOT(249, OrtStatus*, KernelInfoGetConstantInput_tensor,
+                   (const OrtKernelInfo*, size_t, int*, const OrtValue**))
   RKNN_EP_ORT_SLOT(250, OrtStatus*, CastTypeInfoToOptionalTypeInfo, (const OrtTypeInfo*, const OrtOptionalTypeInfo**))
   RKNN_EP_ORT_SLOT(251, OrtStatus*, GetOptionalContainedTypeInfo, (const OrtOptionalTypeInfo*, OrtTypeInfo**))
   RKNN_EP_ORT_SLOT(272, OrtStatus*, ReadOpAttr, (const OrtOpAttr*, OrtOpAttrType, void*, size_t, size_t*))
+  RKNN_EP_ORT_SLOT(274, OrtStatus*, KernelContext_ParallelFor,
+                   (const OrtKernelContext*, void (*)(void*, size_t), size_t, size_t, void*))
   RKNN_EP_ORT_SLOT(286, void, ReleaseNode, (OrtNode*))
   RKNN_EP_ORT_SLOT(289, OrtStatus*, GetValueInfoName, (const OrtValueInfo*, const char**))
   RKNN_EP_ORT_SLOT(290, OrtStatus*, GetValueInfoTypeInfo, (const OrtValueInfo*, const OrtTypeInfo**))

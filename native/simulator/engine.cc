@@ -58,11 +58,12 @@ std::shared_ptr<Engine> Engine::acquire() {
   return engine;
 }
 
-Engine::Engine(const ort::OrtApi* api) : api_(api) {
+Engine::Engine(const ort::OrtApi* api) : api_(api), operators_(nullptr, ReleaseDomain{api}) {
   check(api_->CreateEnv(ort::ORT_LOGGING_LEVEL_ERROR, "rknn_ep_simulator", &environment_), RKNN_ERR_FAIL,
         "ONNX Runtime gives no environment");
   check(api_->CreateCpuMemoryInfo(ort::OrtDeviceAllocator, ort::OrtMemTypeDefault, &memory_), RKNN_ERR_FAIL,
         "ONNX Runtime gives no memory");
+  check(make_operator_domain(*api_, operators_), RKNN_ERR_FAIL, "ONNX Runtime takes no operators");
 }
 
 Engine::~Engine() {

@@ -10,6 +10,7 @@
 
 #include "abi/ort_api.h"
 #include "bundle/archive.h"
+#include "simulator/kernels/operators.h"
 #include "simulator/tensor.h"
 
 namespace rknn_ep::simulator {
@@ -42,6 +43,7 @@ class Engine {
   const ort::OrtApi& api() const { return *api_; }
   const ort::OrtEnv* environment() const { return environment_; }
   const ort::OrtMemoryInfo* memory() const { return memory_; }
+  ort::OrtCustomOpDomain* operators() const { return operators_.get(); }
   // Takes ownership of a status; throws Failure where it is one.
   void check(ort::OrtStatus* status, int code, const char* what) const;
 
@@ -51,6 +53,7 @@ class Engine {
   const ort::OrtApi* api_;
   ort::OrtEnv* environment_ = nullptr;
   ort::OrtMemoryInfo* memory_ = nullptr;
+  OperatorDomain operators_;
 };
 
 // A tensor over memory that its owner keeps.

@@ -8,12 +8,15 @@
 
 #include "simulator/companion.h"
 #include "simulator/failure.h"
+#include "simulator/kernels/simd.h"
 #include "simulator/log.h"
 
 namespace rknn_ep::simulator {
 namespace {
 
 constexpr size_t kWeightAlignment = 64;
+// The same model with the operators of kernels/, where compiling made one.
+constexpr const char* kOwnKernels = "simulation_avx2.onnx";
 
 // Files of the vendor's stacks are recognised by their first bytes.
 bool of_vendor(const std::string& path) {
@@ -110,7 +113,8 @@ void Model::load(const std::string& path, const LoadOptions& options) {
     throw Failure(RKNN_ERR_TARGET_PLATFORM_UNMATCH,
                   "the model is for " + description_.soc.name + ", RKNN_EP_SIMULATED_SOC says that this is " + soc);
   }
-  const std::string name = engine_.exact ? description_.exact_model : "simulation.onnx";
+  std::string name = engine_.exact ? description_.exact_model : "simulation.onnx";
+  if (!engine_.exact && own_kernels_pay() && archive.find(kOwnKernels)) name = kOwnKernels;
   onnx_ = entry(archive, name);
   identity_ = name + ":" + std::to_string(archive.entry_of(name)->crc32) + ":" + std::to_string(onnx_.size);
   if (const ArchiveEntry* data = archive.entry_of("simulation.data")) {

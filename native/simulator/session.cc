@@ -42,6 +42,7 @@ Session::Session(std::shared_ptr<Engine> engine, const EngineOptions& options, B
   check(api.AddSessionConfigEntry(raw_options, "session.x64quantprecision", "1"));
 
   if (!extras.profile_prefix.empty()) check(api.EnableProfiling(raw_options, extras.profile_prefix.c_str()));
+  if (!options.exact) check(api.AddCustomOpDomain(raw_options, engine_->operators()));
   for (ort::OrtCustomOpDomain* domain : extras.custom_ops) check(api.AddCustomOpDomain(raw_options, domain));
 
   create(raw_options, model, weights);

@@ -14,6 +14,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from rknn_ep.errors import CompileError
 from rknn_ep.records import CompileRequest, CompileResult
+from rknn_ep_simulator.avx2 import make_avx2
 from rknn_ep_simulator.exact import fold_foreign_biases, make_exact
 from rknn_ep_simulator.external import WeightFile
 from rknn_ep_simulator.half import round_at_borders
@@ -23,6 +24,8 @@ from rknn_ep_simulator.unsigned import make_large_weights_unsigned
 
 MODEL = "simulation.onnx"
 EXACT_MODEL = "simulation_exact.onnx"
+AVX2_MODEL = "simulation_avx2.onnx"
+"""What x64 processors without VNNI run; other entries are for every ONNX Runtime, this one for the simulator alone."""
 WEIGHTS = "simulation.data"
 
 
@@ -44,11 +47,12 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     fold_foreign_biases(model)
     make_large_weights_unsigned(model)
     exact = make_exact(model)
-
     weights = WeightFile(WEIGHTS)
     entries = {MODEL: weights.detach(model)}
     if exact is not None:
         entries[EXACT_MODEL] = weights.detach(exact.model)
+    if (own := make_avx2(model)) is not None:
+        entries[AVX2_MODEL] = weights.detach(own)
     entries[WEIGHTS] = weights.content()
     for name in (MODEL, EXACT_MODEL):
         if name in entries:

@@ -1,0 +1,31 @@
+#include "simulator/kernels/convolution.h"
+
+#include <stdexcept>
+
+namespace rknn_ep::simulator {
+namespace {
+
+int64_t extent(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t dilation, int64_t stride) {
+  const int64_t room = size + before + after - (dilation * (kernel - 1) + 1);
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+}  // namespace
+
+Picture Convolution::picture(int64_t height, int64_t width) const {
+  const ConvolutionShape& shape = shape_;
+  return {height, width,
+          extent(height, shape.top, shape.bottom, shape.height, shape.dilation_y, shape.stride_y),
+          extent(width, shape.left, shape.right, shape.width, shape.dilation_x, shape.stride_x)};
+}
+
+std::unique_ptr<Convolution> Convolution::make(const ConvolutionShape& shape, const int8_t* weights,
+                                               const int32_t* bias, const float* multipliers) {
+#if defined(__x86_64__)
+  return (shape.depthwise ? make_depthwise : make_dense)(shape, weights, bias, multipliers);
+#else
+  throw std::logic_error("these kernels are for x86-64");
+#endif
+}
+
+}  // namespace rknn_ep::simulator

@@ -1,0 +1,195 @@
+// Every output channel reads every input channel: a product of matrices whose left one, the pixels' surroundings, is
+// gathered and widened to 16 bits a panel at a time.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "simulator/kernels/convolution.h"
+#include "simulator/kernels/rescale.h"
+
+#if defined(__x86_64__)
+namespace rknn_ep::simulator {
+namespace {
+
+constexpr int64_t kBlock = 16;  // output channels at a time: two registers of 32-bit sums
+constexpr int kTile = 6;        // pixels at a time: twelve of the sixteen registers hold sums
+constexpr int64_t kPanel = 48;  // pixels whose widened codes stay in the cache while all weights pass by
+
+RKNN_EP_AVX2 void widen(const uint8_t* codes, int64_t count, int16_t* words) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + i), _mm256_cvtepu8_epi16(bytes));
+  }
+  if (i + 8 <= count) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes + i));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(words + i), _mm_cvtepu8_epi16(bytes));
+    i += 8;
+  }
+  for (; i < count; ++i) words[i] = codes[i];
+}
+
+struct Block {
+  const int8_t* weights;  // [pairs][16 channels][2]
+  const int32_t* bias;
+  const float* multipliers;
+  int64_t pairs;
+};
+
+template <int Rows>
+RKNN_EP_AVX2 void multiply(const int16_t* words, int64_t stride, const Block& block, const Rescale& rescale,
+                           uint8_t* output, int64_t output_stride, int64_t valid) {
+  __m256i sums[Rows][2];
+#pragma GCC unroll 8
+  for (int row = 0; row < Rows; ++row) {
+    sums[row][0] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.bias));
+    sums[row][1] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.bias + 8));
+  }
+  const int8_t* weights = block.weights;
+  for (int64_t pair = 0; pair < block.pairs; ++pair, weights += 2 * kBlock, words += 2) {
+    const __m256i first = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights)));
+    const __m256i second = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + kBlock)));
+#pragma GCC unroll 8
+    for (int row = 0; row < Rows; ++row) {
+      int32_t two;
+      std::memcpy(&two, words + row * stride, sizeof(two));
+      const __m256i codes = _mm256_set1_epi32(two);
+      sums[row][0] = _mm256_add_epi32(sums[row][0], _mm256_madd_epi16(codes, first));
+      sums[row][1] = _mm256_add_epi32(sums[row][1], _mm256_madd_epi16(codes, second));
+    }
+  }
+#pragma GCC unroll 8
+  for (int row = 0; row < Rows; ++row, output += output_stride) {
+    const __m256i packed = _mm256_packs_epi32(rescale.rounded(sums[row][0], block.multipliers),
+                                              rescale.rounded(sums[row][1], block.multipliers + 8));
+    const __m128i bytes = Rescale::bytes(_mm256_permute4x64_epi64(packed, 0xD8));
+    if (valid == kBlock) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(output), bytes);
+    } else {
+      uint8_t held[kBlock];
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(held), bytes);
+      std::memcpy(output, held, static_cast<size_t>(valid));
+    }
+  }
+}
+
+using Multiply = void (*)(const int16_t*, int64_t, const Block&, const Rescale&, uint8_t*, int64_t, int64_t);
+constexpr Multiply kMultiply[kTile + 1] = {nullptr,     multiply<1>, multiply<2>, multiply<3>,
+                                           multiply<4>, multiply<5>, multiply<6>};
+
+class Dense final : public Convolution {
+ public:
+  Dense(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias, const float* multipliers)
+      : Convolution(shape),
+        depth_(shape.height * shape.width * shape.channels),
+        pairs_((depth_ + 1) / 2),
+        blocks_((shape.kernels + kBlock - 1) / kBlock),
+        weights_(static_cast<size_t>(blocks_ * pairs_ * 2 * kBlock)),
+        bias_(static_cast<size_t>(blocks_ * kBlock)),
+        multipliers_(bias_.size()) {
+    const int64_t taps = shape.height * shape.width;
+    for (int64_t kernel = 0; kernel < shape.kernels; ++kernel) {
+      const int8_t* source = weights + kernel * depth_;
+      int8_t* target = weights_.data() + kernel / kBlock * pairs_ * 2 * kBlock + kernel % kBlock * 2;
+      int64_t total = 0;
+      for (int64_t channel = 0; channel < shape.channels; ++channel) {
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          const int8_t weight = source[channel * taps + tap];
+          const int64_t depth = tap * shape.channels + channel;
+          target[depth / 2 * 2 * kBlock + depth % 2] = weight;
+          total += weight;
+        }
+      }
+      // Codes are multiplied as they are; what their zero point adds is known.
+      bias_[static_cast<size_t>(kernel)] = static_cast<int32_t>(bias[kernel] - total * shape.input_zero);
+      multipliers_[static_cast<size_t>(kernel)] = multipliers[kernel];
+    }
+  }
+
+  size_t parts(const Picture& picture) const override {
+    return static_cast<size_t>((picture.out_height * picture.out_width + kPanel - 1) / kPanel);
+  }
+
+  void run(const Picture& picture, size_t part, const uint8_t* input, uint8_t* output) const override {
+    const int64_t pixels = picture.out_height * picture.out_width;
+    const int64_t panels = static_cast<int64_t>(parts(picture));
+    const int64_t begin = pixels * static_cast<int64_t>(part) / panels;
+    const int64_t end = pixels * (static_cast<int64_t>(part) + 1) / panels;
+    static thread_local std::vector<int16_t> words;
+    const int64_t stride = 2 * pairs_;
+    if (words.size() < static_cast<size_t>(kPanel * stride)) words.resize(static_cast<size_t>(kPanel * stride));
+    for (int64_t pixel = begin; pixel < end; ++pixel) gather(picture, pixel, input, words.data() + (pixel - begin) * stride);
+    multiply_panel(words.data(), end - begin, output + begin * shape_.kernels);
+  }
+
+ private:
+  RKNN_EP_AVX2 void multiply_panel(const int16_t* words, int64_t rows, uint8_t* output) const {
+    const Rescale rescale(shape_.output_zero);
+    const int64_t stride = 2 * pairs_;
+    const int64_t tiles = (rows + kTile - 1) / kTile;
+    for (int64_t block = 0; block < blocks_; ++block) {
+      const Block weights{weights_.data() + block * pairs_ * 2 * kBlock, bias_.data() + block * kBlock,
+                          multipliers_.data() + block * kBlock, pairs_};
+      const int64_t valid = std::min(kBlock, shape_.kernels - block * kBlock);
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        const int64_t first = rows * tile / tiles;
+        const int64_t count = rows * (tile + 1) / tiles - first;
+        kMultiply[count](words + first * stride, stride, weights, rescale,
+                         output + first * shape_.kernels + block * kBlock, shape_.kernels, valid);
+      }
+    }
+  }
+
+  // The surroundings of one output pixel as 16-bit words: [height][width][channels].
+  void gather(const Picture& picture, int64_t pixel, const uint8_t* input, int16_t* words) const {
+    const int64_t channels = shape_.channels;
+    const int64_t y = pixel / picture.out_width * shape_.stride_y - shape_.top;
+    const int64_t x = pixel % picture.out_width * shape_.stride_x - shape_.left;
+    int16_t* target = words;
+    for (int64_t row = 0; row < shape_.height; ++row) {
+      const int64_t line = y + row * shape_.dilation_y;
+      if (line < 0 || line >= picture.height) {
+        target = fill(target, shape_.width * channels);
+        continue;
+      }
+      const uint8_t* codes = input + line * picture.width * channels;
+      if (shape_.dilation_x == 1) {
+        const int64_t from = std::min(std::max<int64_t>(-x, 0), shape_.width);
+        const int64_t to = std::max(std::min(picture.width - x, shape_.width), from);
+        target = fill(target, from * channels);
+        widen(codes + (x + from) * channels, (to - from) * channels, target);
+        target = fill(target + (to - from) * channels, (shape_.width - to) * channels);
+        continue;
+      }
+      for (int64_t column = 0; column < shape_.width; ++column) {
+        const int64_t at = x + column * shape_.dilation_x;
+        if (at < 0 || at >= picture.width) {
+          target = fill(target, channels);
+        } else {
+          widen(codes + at * channels, channels, target);
+          target += channels;
+        }
+      }
+    }
+    if (depth_ % 2) *target = 0;
+  }
+
+  int16_t* fill(int16_t* words, int64_t count) const {
+    return std::fill_n(words, count, static_cast<int16_t>(shape_.input_zero));
+  }
+
+  const int64_t depth_, pairs_, blocks_;
+  std::vector<int8_t> weights_;  // [blocks][pairs][16][2]
+  std::vector<int32_t> bias_;
+  std::vector<float> multipliers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Convolution> make_dense(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias,
+                                        const float* multipliers) {
+  return std::make_unique<Dense>(shape, weights, bias, multipliers);
+}
+
+}  // namespace rknn_ep::simulator
+#endif

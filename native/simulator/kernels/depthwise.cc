@@ -1,0 +1,140 @@
+// One kernel a channel: sixteen channels at a time, and of their taps two at a time.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "simulator/kernels/convolution.h"
+#include "simulator/kernels/rescale.h"
+
+#if defined(__x86_64__)
+namespace rknn_ep::simulator {
+namespace {
+
+constexpr int64_t kBlock = 16;
+constexpr int64_t kRows = 8;  // output rows in one part of the work
+
+class Depthwise final : public Convolution {
+ public:
+  Depthwise(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias, const float* multipliers)
+      : Convolution(shape), taps_(shape.height * shape.width), pairs_((taps_ + 1) / 2), padding_(room(), shape.input_zero) {
+    // The last block ends with the last channel; it may compute some channels once more.
+    for (int64_t first = 0; first < shape.channels; first += kBlock) {
+      starts_.push_back(std::max<int64_t>(0, std::min(first, shape.channels - kBlock)));
+    }
+    weights_.resize(starts_.size() * static_cast<size_t>(pairs_ * 2 * kBlock));
+    bias_.resize(starts_.size() * kBlock);
+    multipliers_.resize(bias_.size());
+    for (size_t block = 0; block < starts_.size(); ++block) {
+      for (int64_t lane = 0; lane < kBlock && starts_[block] + lane < shape.channels; ++lane) {
+        const int64_t channel = starts_[block] + lane;
+        int64_t total = 0;
+        for (int64_t tap = 0; tap < taps_; ++tap) {
+          const int8_t weight = weights[channel * taps_ + tap];
+          weights_[block * static_cast<size_t>(pairs_ * 2 * kBlock) + place(lane, tap)] = weight;
+          total += weight;
+        }
+        const size_t at = block * kBlock + interleaved(lane);
+        bias_[at] = static_cast<int32_t>(bias[channel] - total * shape.input_zero);
+        multipliers_[at] = multipliers[channel];
+      }
+    }
+  }
+
+  size_t parts(const Picture& picture) const override {
+    return static_cast<size_t>((picture.out_height + kRows - 1) / kRows);
+  }
+
+  void run(const Picture& picture, size_t part, const uint8_t* input, uint8_t* output) const override {
+    const int64_t begin = static_cast<int64_t>(part) * kRows;
+    const int64_t end = std::min(begin + kRows, picture.out_height);
+    std::vector<const uint8_t*> taps(static_cast<size_t>(2 * pairs_));
+    for (int64_t y = begin; y < end; ++y) {
+      for (int64_t x = 0; x < picture.out_width; ++x) {
+        find_taps(picture, y, x, input, taps.data());
+        pixel(taps.data(), output + (y * picture.out_width + x) * shape_.channels);
+      }
+    }
+  }
+
+ private:
+  size_t room() const { return static_cast<size_t>(std::max(shape_.channels, kBlock)); }
+
+  // Where unpacking puts the sum of a channel: words 0-3 and 8-11 come first, 4-7 and 12-15 after.
+  static size_t interleaved(int64_t lane) {
+    return static_cast<size_t>(lane % 4 + (lane / 8) * 4 + (lane / 4 % 2) * 8);
+  }
+  size_t place(int64_t lane, int64_t tap) const {
+    return static_cast<size_t>(tap / 2 * 2 * kBlock) + interleaved(lane) * 2 + static_cast<size_t>(tap % 2);
+  }
+
+  void find_taps(const Picture& picture, int64_t y, int64_t x, const uint8_t* input, const uint8_t** taps) const {
+    const uint8_t** next = taps;
+    for (int64_t row = 0; row < shape_.height; ++row) {
+      const int64_t line = y * shape_.stride_y - shape_.top + row * shape_.dilation_y;
+      const bool outside = line < 0 || line >= picture.height;
+      for (int64_t column = 0; column < shape_.width; ++column) {
+        const int64_t at = x * shape_.stride_x - shape_.left + column * shape_.dilation_x;
+        *next++ = outside || at < 0 || at >= picture.width ? padding_.data()
+                                                           : input + (line * picture.width + at) * shape_.channels;
+      }
+    }
+    if (taps_ % 2) *next = padding_.data();
+  }
+
+  RKNN_EP_AVX2 void pixel(const uint8_t* const* taps, uint8_t* output) const {
+    const Rescale rescale(shape_.output_zero);
+    const int64_t small = shape_.channels < kBlock ? shape_.channels : 0;
+    for (size_t block = 0; block < starts_.size(); ++block) {
+      const int64_t start = starts_[block];
+      const int16_t* weights = weights_.data() + block * static_cast<size_t>(pairs_ * 2 * kBlock);
+      const int32_t* bias = bias_.data() + block * kBlock;
+      __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bias));
+      __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bias + 8));
+      for (int64_t pair = 0; pair < pairs_; ++pair, weights += 2 * kBlock) {
+        const __m256i first = codes(taps[2 * pair] + start, small);
+        const __m256i second = codes(taps[2 * pair + 1] + start, small);
+        const __m256i low_weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
+        const __m256i high_weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + kBlock));
+        low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(first, second), low_weights));
+        high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(first, second), high_weights));
+      }
+      const float* multipliers = multipliers_.data() + block * kBlock;
+      // Packing undoes what unpacking did to the order.
+      const __m256i packed =
+          _mm256_packs_epi32(rescale.rounded(low, multipliers), rescale.rounded(high, multipliers + 8));
+      const __m128i bytes = Rescale::bytes(packed);
+      if (!small) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(output + start), bytes);
+      } else {
+        uint8_t held[kBlock];
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(held), bytes);
+        std::memcpy(output, held, static_cast<size_t>(small));
+      }
+    }
+  }
+
+  // Sixteen codes as words; of pictures with fewer channels only these are read.
+  RKNN_EP_AVX2_INLINE static __m256i codes(const uint8_t* source, int64_t small) {
+    if (!small) return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
+    uint8_t held[kBlock] = {};
+    std::memcpy(held, source, static_cast<size_t>(small));
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(held)));
+  }
+
+  const int64_t taps_, pairs_;
+  const std::vector<uint8_t> padding_;
+  std::vector<int64_t> starts_;
+  std::vector<int16_t> weights_;  // [blocks][pairs][32]
+  std::vector<int32_t> bias_;
+  std::vector<float> multipliers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Convolution> make_depthwise(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias,
+                                            const float* multipliers) {
+  return std::make_unique<Depthwise>(shape, weights, bias, multipliers);
+}
+
+}  // namespace rknn_ep::simulator
+#endif

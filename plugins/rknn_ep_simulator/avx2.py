@@ -1,0 +1,173 @@
+"""simulation_avx2.onnx: the QDQ model for x64 processors with AVX2 but without VNNI, on the simulator's own kernels.
+
+ONNX Runtime fuses the QDQ model and moves it to NHWC, offline; then its convolutions, the tables of elementwise chains and nearest
+resizing become the operators of native/simulator/kernels. The arithmetic stays: integer sums, one float32 product, one rounding.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
+
+from rknn_ep_simulator.graphs import constant, integer_attribute, new_initializer
+from rknn_ep_simulator.tables import STAND_IN, Table, put_tables
+
+DOMAIN = "rknn_ep"
+LARGEST_DEPTH = 2**31 // (255 * 128) // 2 - 1
+"""Products in one sum that surely stay within 32 bits, with their bias."""
+PORTABLE_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft", DOMAIN})
+
+
+def make_avx2(model: ir.Model) -> ir.Model | None:
+    """The model on own kernels, or None where it has nothing for them. `model` is left as it is."""
+    copy = model.clone()
+    tables = put_tables(copy)
+    if not tables and not any(node.op_type == "Conv" for node in copy.graph):
+        return None
+    optimized = _optimized(copy)
+    graph = optimized.graph
+    changed = 0
+    for node in list(graph):
+        match (node.domain, node.op_type):
+            case ("com.microsoft", "QLinearLeakyRelu"):
+                changed += _lookup(graph, node, tables)
+            case ("com.microsoft", "QLinearConv"):
+                changed += _convolution(graph, node)
+            case ("" | "ai.onnx", "Resize"):
+                changed += _repeat(graph, node)
+    if not changed or any(node.domain not in PORTABLE_DOMAINS for node in graph):
+        return None
+    graph.opset_imports[DOMAIN] = 1
+    RemoveUnusedNodesPass()(optimized)
+    RemoveUnusedOpsetsPass()(optimized)
+    return optimized
+
+
+def _optimized(model: ir.Model) -> ir.Model:
+    """What ONNX Runtime makes of the model, without what depends on the processor that compiles."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory(prefix="rknn_ep-") as folder:
+        path = Path(folder) / "optimized.onnx"
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(path)
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        onnxruntime.InferenceSession(
+            ir.to_proto(model).SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["NchwcTransformer"],
+        )
+        return ir.from_proto(onnx.load(path))
+
+
+def _lookup(graph: ir.Graph, node: ir.Node, tables: list[Table]) -> bool:
+    number = constant(node.inputs[3])
+    if number is None or not (node.name or "").startswith(STAND_IN):
+        return False
+    index = int(number) - 1
+    table = new_initializer(graph, f"rknn_ep_codes_{index}", tables[index])
+    _replace(graph, node, "Lookup", [node.inputs[0], table], [])
+    return True
+
+
+def _convolution(graph: ir.Graph, node: ir.Node) -> bool:
+    x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero = (constant(value) for value in node.inputs[1:8])
+    bias_value = node.inputs[8] if len(node.inputs) > 8 else None
+    bias = constant(bias_value)
+    if any(one is None for one in (x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero)) or (bias_value and bias is None):
+        return False
+    assert x_scale is not None and x_zero is not None and weight is not None and w_scale is not None
+    assert w_zero is not None and y_scale is not None and y_zero is not None
+    group = integer_attribute(node, "group", 1)
+    kernels = weight.shape[0]
+    padding = node.attributes.get("auto_pad")
+    fits = (
+        integer_attribute(node, "channels_last", 0) == 1
+        and weight.ndim == 4
+        and weight.dtype == np.int8
+        and not w_zero.any()
+        and x_zero.dtype == np.uint8 == y_zero.dtype
+        and x_scale.size == y_scale.size == 1
+        and (padding is None or padding.as_string() in ("", "NOTSET"))
+        and (group == 1 or (weight.shape[1] == 1 and group == kernels))
+        and weight[0].size < LARGEST_DEPTH
+    )
+    if not fits:
+        return False
+    # As ONNX Runtime multiplies the scales: in float32, and in this order.
+    rescale = np.broadcast_to(x_scale.reshape(()) * w_scale.reshape(-1) / y_scale.reshape(()), (kernels,)).astype(np.float32)
+    if bias is None:
+        bias = np.zeros(kernels, np.int32)
+    name = node.outputs[0].name
+    inputs = [
+        node.inputs[0],
+        node.inputs[3],
+        new_initializer(graph, f"{name}_bias", bias),
+        new_initializer(graph, f"{name}_rescale", np.ascontiguousarray(rescale)),
+    ]
+    attributes = [
+        ir.AttrInt64s("strides", _integers(node, "strides", [1, 1])),
+        ir.AttrInt64s("pads", _integers(node, "pads", [0, 0, 0, 0])),
+        ir.AttrInt64s("dilations", _integers(node, "dilations", [1, 1])),
+        ir.AttrInt64("group", group),
+        ir.AttrInt64("x_zero_point", int(x_zero.reshape(()))),
+        ir.AttrInt64("y_zero_point", int(y_zero.reshape(()))),
+    ]
+    _replace(graph, node, "Convolution", inputs, attributes)
+    return True
+
+
+def _repeat(graph: ir.Graph, node: ir.Node) -> bool:
+    """Nearest resizing of NHWC codes by whole factors, where it repeats each pixel that often."""
+    x = node.inputs[0]
+    scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if x is None or scales is None or scales.size != 4 or (len(node.inputs) > 3 and node.inputs[3] is not None):
+        return False
+    text = {name: node.attributes[name].as_string() for name in node.attributes if node.attributes[name].type == ir.AttributeType.STRING}
+    factors = scales.astype(np.int64)
+    repeats = text.get("mode", "nearest") == "nearest" and (
+        text.get("coordinate_transformation_mode", "half_pixel") in ("half_pixel", "pytorch_half_pixel")
+        or (text.get("coordinate_transformation_mode") == "asymmetric" and text.get("nearest_mode") == "floor")
+    )
+    producer = x.producer()
+    if not repeats or not np.array_equal(factors, scales) or factors[0] != 1 or factors[3] != 1 or factors.min() < 1:
+        return False
+    if x.dtype != ir.DataType.UINT8 and (producer is None or not _makes_codes(producer)):
+        return False
+    _replace(graph, node, "Repeat", [x], [ir.AttrInt64("rows", int(factors[1])), ir.AttrInt64("columns", int(factors[2]))])
+    return True
+
+
+def _makes_codes(node: ir.Node) -> bool:
+    """Whether a node without type information makes uint8: own kernels do, and ONNX Runtime's with such a zero point."""
+    if node.domain == DOMAIN:
+        return True
+    zero = constant(node.inputs[-1]) if node.inputs else None
+    positions = {"QLinearConv": 7, "QLinearAdd": 7, "QLinearMul": 7, "QuantizeLinear": 2, "QLinearConcat": 1}
+    if node.op_type in positions and len(node.inputs) > positions[node.op_type]:
+        zero = constant(node.inputs[positions[node.op_type]])
+    return zero is not None and zero.dtype == np.uint8
+
+
+def _integers(node: ir.Node, name: str, default: list[int]) -> list[int]:
+    attribute = node.attributes.get(name)
+    return default if attribute is None else [int(one) for one in attribute.as_ints()]
+
+
+def _replace(graph: ir.Graph, node: ir.Node, op_type: str, inputs: list[Any], attributes: list[ir.Attr]) -> None:
+    new = ir.Node(DOMAIN, op_type, inputs, attributes, name=node.name)
+    graph.insert_before(node, new)
+    old, result = node.outputs[0], new.outputs[0]
+    name = old.name
+    result.dtype, result.shape = ir.DataType.UINT8, old.shape
+    old.replace_all_uses_with(result, replace_graph_outputs=True)
+    graph.remove(node)
+    old.name, result.name = None, name
