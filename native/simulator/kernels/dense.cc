@@ -13,18 +13,15 @@ namespace {
 
 constexpr int64_t kBlock = 16;  // output channels at a time: two registers of 32-bit sums
 constexpr int kTile = 6;        // pixels at a time: twelve of the sixteen registers hold sums
-constexpr int64_t kPanel = 48;  // pixels whose widened codes stay in the cache while all weights pass by
+constexpr int64_t kPanel = 54;  // pixels whose widened codes stay in the cache while all weights pass by
 
-RKNN_EP_AVX2 void widen(const uint8_t* codes, int64_t count, int16_t* words) {
+// Sixteen codes at a time, and so up to fifteen more than asked for: `words` has room for them, and where `codes` might
+// not have, `end` says so.
+RKNN_EP_AVX2 void widen(const uint8_t* codes, int64_t count, const uint8_t* end, int16_t* words) {
   int64_t i = 0;
-  for (; i + 16 <= count; i += 16) {
+  for (; i < count && end - (codes + i) >= 16; i += 16) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + i), _mm256_cvtepu8_epi16(bytes));
-  }
-  if (i + 8 <= count) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes + i));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(words + i), _mm_cvtepu8_epi16(bytes));
-    i += 8;
   }
   for (; i < count; ++i) words[i] = codes[i];
 }
@@ -86,7 +83,9 @@ class Dense final : public Convolution {
         blocks_((shape.kernels + kBlock - 1) / kBlock),
         weights_(static_cast<size_t>(blocks_ * pairs_ * 2 * kBlock)),
         bias_(static_cast<size_t>(blocks_ * kBlock)),
-        multipliers_(bias_.size()) {
+        multipliers_(bias_.size()),
+        flat_(depth_ == shape.channels && depth_ % 2 == 0 && shape.stride_y == 1 && shape.stride_x == 1 &&
+              !(shape.top || shape.left || shape.bottom || shape.right)) {
     const int64_t taps = shape.height * shape.width;
     for (int64_t kernel = 0; kernel < shape.kernels; ++kernel) {
       const int8_t* source = weights + kernel * depth_;
@@ -107,18 +106,28 @@ class Dense final : public Convolution {
   }
 
   size_t parts(const Picture& picture) const override {
-    return static_cast<size_t>((picture.out_height * picture.out_width + kPanel - 1) / kPanel);
+    const int64_t pixels = picture.out_height * picture.out_width;
+    return static_cast<size_t>((pixels + panel(pixels) - 1) / panel(pixels));
   }
 
   void run(const Picture& picture, size_t part, const uint8_t* input, uint8_t* output) const override {
-    const int64_t pixels = picture.out_height * picture.out_width;
-    const int64_t panels = static_cast<int64_t>(parts(picture));
-    const int64_t begin = pixels * static_cast<int64_t>(part) / panels;
-    const int64_t end = pixels * (static_cast<int64_t>(part) + 1) / panels;
     static thread_local std::vector<int16_t> words;
+    const int64_t pixels = picture.out_height * picture.out_width;
+    const int64_t begin = static_cast<int64_t>(part) * panel(pixels);
+    const int64_t end = std::min(begin + panel(pixels), pixels);
     const int64_t stride = 2 * pairs_;
-    if (words.size() < static_cast<size_t>(kPanel * stride)) words.resize(static_cast<size_t>(kPanel * stride));
-    for (int64_t pixel = begin; pixel < end; ++pixel) gather(picture, pixel, input, words.data() + (pixel - begin) * stride);
+    const auto room = static_cast<size_t>((end - begin) * stride + 16);
+    if (words.size() < room) words.resize(room);
+    const uint8_t* const last = input + picture.height * picture.width * shape_.channels;
+    if (flat_) {
+      widen(input + begin * shape_.channels, (end - begin) * shape_.channels, last, words.data());
+    } else {
+      int64_t y = begin / picture.out_width, x = begin % picture.out_width;
+      for (int64_t pixel = 0; pixel < end - begin; ++pixel) {
+        gather(picture, y, x, input, last, words.data() + pixel * stride);
+        if (++x == picture.out_width) x = 0, ++y;
+      }
+    }
     multiply_panel(words.data(), end - begin, output + begin * shape_.kernels);
   }
 
@@ -140,11 +149,18 @@ class Dense final : public Convolution {
     }
   }
 
+  // Pixels of one part: whole tiles, and all where they are few.
+  static int64_t panel(int64_t pixels) {
+    const int64_t panels = (pixels + kPanel - 1) / kPanel;
+    return ((pixels + panels - 1) / panels + kTile - 1) / kTile * kTile;
+  }
+
   // The surroundings of one output pixel as 16-bit words: [height][width][channels].
-  void gather(const Picture& picture, int64_t pixel, const uint8_t* input, int16_t* words) const {
+  void gather(const Picture& picture, int64_t out_y, int64_t out_x, const uint8_t* input, const uint8_t* last,
+              int16_t* words) const {
     const int64_t channels = shape_.channels;
-    const int64_t y = pixel / picture.out_width * shape_.stride_y - shape_.top;
-    const int64_t x = pixel % picture.out_width * shape_.stride_x - shape_.left;
+    const int64_t y = out_y * shape_.stride_y - shape_.top;
+    const int64_t x = out_x * shape_.stride_x - shape_.left;
     int16_t* target = words;
     for (int64_t row = 0; row < shape_.height; ++row) {
       const int64_t line = y + row * shape_.dilation_y;
@@ -157,7 +173,7 @@ class Dense final : public Convolution {
         const int64_t from = std::min(std::max<int64_t>(-x, 0), shape_.width);
         const int64_t to = std::max(std::min(picture.width - x, shape_.width), from);
         target = fill(target, from * channels);
-        widen(codes + (x + from) * channels, (to - from) * channels, target);
+        widen(codes + (x + from) * channels, (to - from) * channels, last, target);
         target = fill(target + (to - from) * channels, (shape_.width - to) * channels);
         continue;
       }
@@ -166,7 +182,7 @@ class Dense final : public Convolution {
         if (at < 0 || at >= picture.width) {
           target = fill(target, channels);
         } else {
-          widen(codes + at * channels, channels, target);
+          widen(codes + at * channels, channels, last, target);
           target += channels;
         }
       }
@@ -182,6 +198,7 @@ class Dense final : public Convolution {
   std::vector<int8_t> weights_;  // [blocks][pairs][16][2]
   std::vector<int32_t> bias_;
   std::vector<float> multipliers_;
+  const bool flat_;  // the surroundings of pixels are the pixels themselves, one after another
 };
 
 }  // namespace
