@@ -1,7 +1,8 @@
 """simulation_avx2.onnx: the QDQ model for x64 processors with AVX2 but without VNNI, on the simulator's own kernels.
 
-ONNX Runtime fuses the QDQ model and moves it to NHWC, offline; then its convolutions, the tables of elementwise chains and nearest
-resizing become the operators of native/simulator/kernels. The arithmetic stays: integer sums, one float32 product, one rounding.
+ONNX Runtime fuses the QDQ model and moves it to NHWC, offline; then its convolutions, the tables of elementwise chains and
+nearest resizing become the operators of native/simulator/kernels. The arithmetic stays: integer sums, one float32 product, one
+rounding.
 """
 
 from __future__ import annotations
@@ -131,11 +132,11 @@ def _repeat(graph: ir.Graph, node: ir.Node) -> bool:
     scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     if x is None or scales is None or scales.size != 4 or (len(node.inputs) > 3 and node.inputs[3] is not None):
         return False
-    text = {name: node.attributes[name].as_string() for name in node.attributes if node.attributes[name].type == ir.AttributeType.STRING}
+    coordinates = _text(node, "coordinate_transformation_mode", "half_pixel")
+    rounding = _text(node, "nearest_mode", "round_prefer_floor")
     factors = scales.astype(np.int64)
-    repeats = text.get("mode", "nearest") == "nearest" and (
-        text.get("coordinate_transformation_mode", "half_pixel") in ("half_pixel", "pytorch_half_pixel")
-        or (text.get("coordinate_transformation_mode") == "asymmetric" and text.get("nearest_mode") == "floor")
+    repeats = _text(node, "mode", "nearest") == "nearest" and (
+        (coordinates == "half_pixel" and rounding.startswith("round_")) or (coordinates == "asymmetric" and rounding == "floor")
     )
     producer = x.producer()
     if not repeats or not np.array_equal(factors, scales) or factors[0] != 1 or factors[3] != 1 or factors.min() < 1:
@@ -160,6 +161,11 @@ def _makes_codes(node: ir.Node) -> bool:
 def _integers(node: ir.Node, name: str, default: list[int]) -> list[int]:
     attribute = node.attributes.get(name)
     return default if attribute is None else [int(one) for one in attribute.as_ints()]
+
+
+def _text(node: ir.Node, name: str, default: str) -> str:
+    attribute = node.attributes.get(name)
+    return default if attribute is None else str(attribute.as_string()) or default
 
 
 def _replace(graph: ir.Graph, node: ir.Node, op_type: str, inputs: list[Any], attributes: list[ir.Attr]) -> None:

@@ -93,7 +93,7 @@ def _parameters_are_numbers(node: ir.Node) -> bool:
 
 
 def _is_codes(value: ir.Value) -> bool:
-    return value.dtype == ir.DataType.UINT8
+    return bool(value.dtype == ir.DataType.UINT8)
 
 
 def _readers(value: ir.Value) -> Iterator[ir.Node | None]:

@@ -14,8 +14,7 @@ int64_t extent(int64_t size, int64_t before, int64_t after, int64_t kernel, int6
 
 Picture Convolution::picture(int64_t height, int64_t width) const {
   const ConvolutionShape& shape = shape_;
-  return {height, width,
-          extent(height, shape.top, shape.bottom, shape.height, shape.dilation_y, shape.stride_y),
+  return {height, width, extent(height, shape.top, shape.bottom, shape.height, shape.dilation_y, shape.stride_y),
           extent(width, shape.left, shape.right, shape.width, shape.dilation_x, shape.stride_x)};
 }
 

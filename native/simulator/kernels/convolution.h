@@ -25,7 +25,7 @@ struct ConvolutionShape {
 
 // One picture to work on.
 struct Picture {
-  int64_t height = 0, width = 0;        // of the input
+  int64_t height = 0, width = 0;  // of the input
   int64_t out_height = 0, out_width = 0;
 };
 

@@ -16,7 +16,10 @@ constexpr int64_t kRows = 8;  // output rows in one part of the work
 class Depthwise final : public Convolution {
  public:
   Depthwise(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias, const float* multipliers)
-      : Convolution(shape), taps_(shape.height * shape.width), pairs_((taps_ + 1) / 2), padding_(room(), shape.input_zero) {
+      : Convolution(shape),
+        taps_(shape.height * shape.width),
+        pairs_((taps_ + 1) / 2),
+        padding_(room(), shape.input_zero) {
     // The last block ends with the last channel; it may compute some channels once more.
     for (int64_t first = 0; first < shape.channels; first += kBlock) {
       starts_.push_back(std::max<int64_t>(0, std::min(first, shape.channels - kBlock)));
@@ -58,7 +61,8 @@ class Depthwise final : public Convolution {
 
   // A line of taps outside the picture, whichever block of channels reads it.
   size_t room() const {
-    return static_cast<size_t>((shape_.width - 1) * shape_.dilation_x * shape_.channels + std::max(shape_.channels, kBlock));
+    return static_cast<size_t>((shape_.width - 1) * shape_.dilation_x * shape_.channels +
+                               std::max(shape_.channels, kBlock));
   }
 
   // Where unpacking puts the sum of a channel: words 0-3 and 8-11 come first, 4-7 and 12-15 after.
@@ -84,8 +88,8 @@ class Depthwise final : public Convolution {
     if (taps_ % 2) *next = padding_.data();
   }
 
-  // One line of the output. Kernels of Size x Size, where that is not 0, are unrolled in the middle, where no tap is left
-  // or right of the picture: there a line of taps moves on by the same step everywhere.
+  // One line of the output. Kernels of Size x Size, where that is not 0, are unrolled in the middle, where no tap is
+  // left or right of the picture: there a line of taps moves on by the same step everywhere.
   template <int Size>
   RKNN_EP_AVX2 void line(const Picture& picture, int64_t y, const uint8_t* input, uint8_t* output) const {
     output += y * picture.out_width * shape_.channels;
@@ -140,7 +144,8 @@ class Depthwise final : public Convolution {
         for (int pair = 0; pair < kPairs; ++pair) {
           const int tap = 2 * pair, next = 2 * pair + 1;
           const __m256i first = wide(lines[tap / Size] + tap % Size * column);
-          const __m256i second = next < kTaps ? wide(lines[next / Size] + next % Size * column) : _mm256_setzero_si256();
+          const __m256i second =
+              next < kTaps ? wide(lines[next / Size] + next % Size * column) : _mm256_setzero_si256();
           add_pair(first, second, weights + pair * 2 * kBlock, low, high);
         }
         store(low, high, multipliers, rescale, output + x * channels + start);
@@ -183,7 +188,8 @@ class Depthwise final : public Convolution {
   // Packing undoes what unpacking did to the order.
   RKNN_EP_AVX2_INLINE static void store(__m256i low, __m256i high, const float* multipliers, const Rescale& rescale,
                                         uint8_t* output) {
-    const __m256i packed = _mm256_packs_epi32(rescale.rounded(low, multipliers), rescale.rounded(high, multipliers + 8));
+    const __m256i packed =
+        _mm256_packs_epi32(rescale.rounded(low, multipliers), rescale.rounded(high, multipliers + 8));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(output), Rescale::bytes(packed));
   }
 

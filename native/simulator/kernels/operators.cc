@@ -165,8 +165,9 @@ class ConvolutionKernel {
     shape.output_zero = static_cast<uint8_t>(zeros[1]);
     channels_ = shape.channels;
     kernels_ = shape.kernels;
-    convolution_ = Convolution::make(shape, static_cast<const int8_t*>(weights.data),
-                                     static_cast<const int32_t*>(bias.data), static_cast<const float*>(multipliers.data));
+    convolution_ =
+        Convolution::make(shape, static_cast<const int8_t*>(weights.data), static_cast<const int32_t*>(bias.data),
+                          static_cast<const float*>(multipliers.data));
   }
 
   void run(const Run& run) const {

@@ -1,4 +1,5 @@
-// Marks functions that use AVX2, so that the rest of the library runs on any x86-64. Elsewhere nothing of this is built.
+// Marks functions that use AVX2, so that the rest of the library runs on any x86-64. Elsewhere nothing of this is
+// built.
 #pragma once
 
 #if defined(__x86_64__)
