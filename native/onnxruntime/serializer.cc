@@ -68,7 +68,13 @@ class Serializer {
     model.bytes(field::kModelProducerName, "rknn_ep");
     model.bytes(field::kModelProducerVersion, RKNN_EP_VERSION);
     Message body = this->graph(graph);
-    for (const auto& [domain, version] : reader_.opsets(graph)) opset(model, domain, version);
+    // ONNX Runtime lists every domain that anything in the process has brought in, in no order: a model would have
+    // other bytes, and so be another one to the cache, once some session has operators of its own.
+    auto opsets = reader_.opsets(graph);
+    std::sort(opsets.begin(), opsets.end());
+    for (const auto& [domain, version] : opsets) {
+      if (domain.empty() || domains_.count(domain)) opset(model, domain, version);
+    }
     if (unreadable_) opset(model, kUnreadableDomain, 1);
     for (const auto& [key, value] : reader_.metadata(graph)) {
       Message entry;
@@ -147,7 +153,9 @@ class Serializer {
       message.message(field::kNodeAttribute, std::move(attribute));
     }
     unreadable_ = unreadable_ || !readable;
-    message.bytes(field::kNodeDomain, readable ? reader_.domain(node) : kUnreadableDomain);
+    const std::string domain = readable ? reader_.domain(node) : kUnreadableDomain;
+    domains_.insert(domain);
+    message.bytes(field::kNodeDomain, domain);
     return message;
   }
 
@@ -324,6 +332,7 @@ class Serializer {
   const GraphReader& reader_;
   const ort::OrtApi& api_;
   bool unreadable_ = false;
+  std::unordered_set<std::string> domains_;  // of the nodes
   bool scalars_have_shape_ = false;
 };
 
