@@ -26,8 +26,14 @@ constexpr uint32_t kAttributeName = 1, kAttributeFloat = 2, kAttributeInt = 3, k
 using Values = std::map<std::string, CustomTensor>;
 
 bool standard(const std::string& domain) {
-  static constexpr const char* kDomains[] = {
-      "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"};
+  static constexpr const char* kDomains[] = {"",
+                                             "ai.onnx",
+                                             "ai.onnx.ml",
+                                             "ai.onnx.training",
+                                             "com.microsoft",
+                                             "com.microsoft.nchwc",
+                                             "com.ms.internal.nhwc",
+                                             "rknn_ep"};
   return std::any_of(std::begin(kDomains), std::end(kDomains), [&](const char* known) { return domain == known; });
 }
 

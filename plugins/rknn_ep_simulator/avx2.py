@@ -27,6 +27,8 @@ PORTABLE_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft", DOMAIN})
 
 def make_avx2(model: ir.Model) -> ir.Model | None:
     """The model on own kernels, or None where it has nothing for them. `model` is left as it is."""
+    if any(node.domain not in PORTABLE_DOMAINS for node in model.graph):
+        return None
     copy = model.clone()
     tables = put_tables(copy)
     if not tables and not any(node.op_type == "Conv" for node in copy.graph):

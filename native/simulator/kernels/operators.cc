@@ -280,8 +280,8 @@ const ort::OrtCustomOp* operator_of() {
     op.GetInputTypeCount = [](Op) { return Kernel::kInputCount; };
     op.GetOutputType = [](Op, size_t) { return kCodes; };
     op.GetOutputTypeCount = [](Op) { return size_t{1}; };
-    op.GetInputCharacteristic = [](Op, size_t) { return ort::INPUT_OUTPUT_REQUIRED; };
-    op.GetOutputCharacteristic = [](Op, size_t) { return ort::INPUT_OUTPUT_REQUIRED; };
+    op.GetInputCharacteristic = [](Op, size_t) -> int32_t { return 0; };
+    op.GetOutputCharacteristic = [](Op, size_t) -> int32_t { return 0; };
     op.GetInputMemoryType = [](Op, size_t) { return ort::OrtMemTypeDefault; };
     op.CreateKernelV2 = [](Op, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
       return guarded(*api, Kernel::kName, [&] { *kernel = new Held<Kernel>{*api, Kernel(Info{*api, info})}; });
