@@ -16,7 +16,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 
-from rknn_ep_simulator.graphs import constant, integer_attribute, new_initializer
+from rknn_ep_simulator.graphs import QUANTIZE, constant, integer_attribute, new_initializer
 from rknn_ep_simulator.tables import STAND_IN, Table, put_tables
 
 DOMAIN = "rknn_ep"
@@ -27,7 +27,9 @@ PORTABLE_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft", DOMAIN})
 
 def make_avx2(model: ir.Model) -> ir.Model | None:
     """The model on own kernels, or None where it has nothing for them. `model` is left as it is."""
-    if any(node.domain not in PORTABLE_DOMAINS for node in model.graph):
+    if any(node.domain not in PORTABLE_DOMAINS for node in model.graph) or not any(
+        node.op_type == QUANTIZE for node in model.graph
+    ):
         return None
     copy = model.clone()
     tables = put_tables(copy)

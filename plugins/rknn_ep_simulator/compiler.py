@@ -51,12 +51,13 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     entries = {MODEL: weights.detach(model)}
     if exact is not None:
         entries[EXACT_MODEL] = weights.detach(exact.model)
-    if (own := make_avx2(model)) is not None:
-        entries[AVX2_MODEL] = weights.detach(own)
     entries[WEIGHTS] = weights.content()
     for name in (MODEL, EXACT_MODEL):
         if name in entries:
             refuse_what_cannot_load(entries[name], {WEIGHTS: entries[WEIGHTS]}, request.partition)
+    if (own := make_avx2(model)) is not None:
+        entries[AVX2_MODEL] = weights.detach(own)
+        entries[WEIGHTS] = weights.content()
     entries["native.txt"] = description(EXACT_MODEL if exact else MODEL).encode()
     notes: dict[str, Any] = {"float16_borders": borders}
     if exact is not None:
