@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -20,7 +22,7 @@ from rknn_ep_toolkit2 import environment
 from rknn_ep_toolkit2.environment import DATA_VARIABLE, Toolkit, data_folder
 from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.interpreters import interpreter
-from rknn_ep_toolkit2.pip import has_own_index, run_pip
+from rknn_ep_toolkit2.pip import Pip, has_own_index
 from rknn_ep_toolkit2.requirements import CPU_TORCH, DEFAULT_VERSION, GIGABYTES, Requirements, requirements
 from rknn_ep_toolkit2.worker.server import MODULE
 from rknn_ep_toolkit2.worker.words import last_words
@@ -28,8 +30,6 @@ from rknn_ep_toolkit2.worker.words import last_words
 Progress = Callable[[str, float], None]
 log = logging.getLogger(__name__)
 
-_PACKAGES = 20
-"""How many packages a download comes to, roughly; only for the progress bar."""
 _IMPORT_SECONDS = 300
 _DOWNLOADED, _INSTALLED = 0.7, 0.95
 
@@ -96,18 +96,18 @@ def install(planned: Plan, *, pip_arguments: Sequence[str] = (), force: bool = F
 
 def _make(planned: Plan, pip_arguments: Sequence[str], progress: Progress) -> None:
     progress("making the environment", 0.0)
-    if planned.folder.exists():  # nobody knows what an interrupted pip has left in it
-        shutil.rmtree(planned.folder)
+    shutil.rmtree(planned.folder, ignore_errors=True)  # nobody knows what an interrupted pip has left in it
     _make_environment(planned)
-    planned.downloads.mkdir(parents=True, exist_ok=True)
-    _download(planned, pip_arguments, progress)
-    from_downloads = ["--no-index", "--find-links", str(planned.downloads), "--quiet"]
+    pip = Pip(planned.python, planned.downloads / ".tmp")
+    wheels = _download(planned, pip, pip_arguments, progress)
+    toolkit = wheels.pop(planned.requirements.toolkit)
     progress("installing torch, onnx and the others", _DOWNLOADED)
-    run_pip(
-        planned.python, ["install", *from_downloads, *planned.requirements.others, planned.requirements.torch], lambda step: None
+    pip.run(
+        ["install", "--only-binary", ":all:", "--progress-bar", "off", *pip_arguments, *map(str, wheels.values())],
+        lambda step: progress(f"installing: {step}", 0.8),
     )
     progress("installing rknn-toolkit2", 0.9)
-    run_pip(planned.python, ["install", *from_downloads, "--no-deps", planned.requirements.toolkit], lambda step: None)
+    pip.run(["install", "--no-index", "--no-deps", str(toolkit)], lambda step: None)
     progress("trying the import", _INSTALLED)
     _try_import(planned)
     environment.mark_complete(
@@ -135,29 +135,50 @@ def _make_environment(planned: Plan) -> None:
         )
 
 
-def _download(planned: Plan, pip_arguments: Sequence[str], progress: Progress) -> None:
-    seen: set[str] = set()
-
-    def step(words: str) -> None:
-        seen.add(words)
-        progress(words, min(0.05 + 0.6 * len(seen) / (2 * _PACKAGES), 0.65))
-
-    common = ["download", "--dest", str(planned.downloads), "--only-binary", ":all:", "--progress-bar", "off"]
+def _download(planned: Plan, pip: Pip, pip_arguments: Sequence[str], progress: Progress) -> dict[str, Path]:
+    """Every pinned wheel by its requirement; those that are there from an earlier try are taken as they are."""
+    wanted = planned.requirements
     # The toolkit first: it is small, and a release or Python without a wheel is said before the long work.
-    toolkit = planned.requirements.toolkit
-    run_pip(planned.python, [*common, "--no-deps", *pip_arguments, toolkit], step)
-    if not has_own_index(pip_arguments):
+    in_order = (wanted.toolkit, wanted.torch, *wanted.others)
+    wheels: dict[str, Path] = {}
+    for number, one in enumerate(in_order):
+        share = 0.05 + (_DOWNLOADED - 0.05) * number / len(in_order)
+        progress(f"looking for {one}", share)
+        if (there := _wheel(planned.downloads, one)) is None:
+            arriving = planned.downloads / ".arriving"
+            shutil.rmtree(arriving, ignore_errors=True)
+            arriving.mkdir(parents=True)
+            _fetch(pip, one, arriving, pip_arguments, one == wanted.torch, partial(_step, progress, share))
+            [wheel] = arriving.glob("*.whl")
+            there = wheel.rename(planned.downloads / wheel.name)  # whole, or not there
+        wheels[one] = there
+    return wheels
+
+
+def _fetch(
+    pip: Pip, requirement: str, folder: Path, pip_arguments: Sequence[str], is_torch: bool, step: Callable[[str], None]
+) -> None:
+    download = ["download", "--dest", str(folder), "--no-deps", "--only-binary", ":all:", "--progress-bar", "off"]
+    if is_torch and not has_own_index(pip_arguments):
         try:
-            quickly = ["--retries", "1", "--timeout", "20"]
-            run_pip(planned.python, [*common, *quickly, "--no-deps", "--index-url", CPU_TORCH, planned.requirements.torch], step)
+            return pip.run([*download, "--retries", "1", "--timeout", "20", "--index-url", CPU_TORCH, requirement], step)
         except ToolkitError as error:
             if error.kind == "disk":
                 raise
             log.warning("%s has no torch for us: it is taken from elsewhere, and may be the large one with CUDA", CPU_TORCH)
-    found_already = ["--find-links", str(planned.downloads)]
-    run_pip(
-        planned.python, [*common, *found_already, *pip_arguments, *planned.requirements.others, planned.requirements.torch], step
-    )
+    return pip.run([*download, *pip_arguments, requirement], step)
+
+
+def _wheel(folder: Path, requirement: str) -> Path | None:
+    """The wheel of a pinned requirement; CPU builds have a local version: torch-2.13.0+cpu."""
+    name, _, version = requirement.partition("==")
+    name = re.sub(r"[-_.]+", "_", name)
+    found = [path for end in ("-", "+") for path in folder.glob(f"{name}-{version}{end}*.whl")]
+    return found[0] if found else None
+
+
+def _step(progress: Progress, share: float, words: str) -> None:
+    progress(words, share)
 
 
 def _try_import(planned: Plan) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,36 +26,46 @@ _KEPT_LINES = 400
 _OWN_INDEX = ("--index-url", "-i", "--no-index")
 
 
-def run_pip(python: Path, arguments: Sequence[str], step: Callable[[str], None]) -> None:
-    """Run `python -m pip ARGUMENTS`; pip ends with this process, however it ends.
+class Pip:
+    """The pip of an environment. It ends with this process, however that ends."""
 
-    Args:
-        python: the environment's interpreter.
-        arguments: of pip, without `pip`.
-        step: called with each step in words: "downloading torch (180 MB)".
+    def __init__(self, python: Path, temporary: Path) -> None:
+        """`temporary` is for pip's own files: emptied now, because an earlier pip that was killed has left some there."""
+        self._python = python
+        self._temporary = temporary
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
 
-    Raises:
-        ToolkitError: pip failed; the message holds its reason.
-    """
-    command = [str(python), "-I", "-c", _PIP, str(os.getpid()), "--disable-pip-version-check", "--no-input", *arguments]
-    kept: deque[str] = deque(maxlen=_KEPT_LINES)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        env=environment,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                kept.append(line)
-                if words := _in_words(line):
-                    step(words)
-        except BaseException:  # interrupted: pip may not work on behind the user's back
-            process.terminate()
-            threading.Timer(5, process.kill).start()
-            raise
-    if process.returncode != 0:
-        raise _failed("".join(kept))
+    def run(self, arguments: Sequence[str], step: Callable[[str], None]) -> None:
+        """Run `pip ARGUMENTS`; `step` is called with each step in words: "downloading torch (180 MB)".
+
+        Raises:
+            ToolkitError: pip failed; the message holds its reason.
+        """
+        here = str(os.getpid())
+        command = [str(self._python), "-I", "-c", _PIP, here, "--disable-pip-version-check", "--no-input", *arguments]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        kept: deque[str] = deque(maxlen=_KEPT_LINES)
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**environment, "TMPDIR": str(self._temporary)},
+        ) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    kept.append(line)
+                    if words := _in_words(line):
+                        step(words)
+            except BaseException:  # interrupted: pip may not work on behind the user's back
+                process.kill()
+                raise
+        if process.returncode != 0:
+            raise _failed("".join(kept))
 
 
 def has_own_index(pip_arguments: Sequence[str]) -> bool:

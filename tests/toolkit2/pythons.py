@@ -7,18 +7,19 @@ import sys
 from pathlib import Path
 
 
-def environment(folder: Path, toolkit: str = "", module: str | None = None) -> Path:
+def environment(folder: Path, toolkit: str = "", module: str | None = None, base: Path = Path(sys.executable)) -> Path:
     """A virtual environment whose metadata says that rknn-toolkit2 `toolkit` is installed.
 
     Args:
         folder: where to make it.
         toolkit: the release; empty: none.
         module: source of `rknn.api`; None: there is no such module.
+        base: the interpreter to make it with.
 
     Returns:
         Its interpreter.
     """
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True)
     [packages] = folder.glob("lib/python*/site-packages")
     if toolkit:
         metadata = packages / f"rknn_toolkit2-{toolkit}.dist-info"
