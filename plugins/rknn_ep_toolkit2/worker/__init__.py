@@ -9,6 +9,7 @@ A job is a module of `remote.jobs`, a session one of `remote.sessions`; both run
 """
 
 from rknn_ep_toolkit2.worker.child import Progress
-from rknn_ep_toolkit2.worker.pool import JobResult, RemoteSession, Workers, workers
+from rknn_ep_toolkit2.worker.pool import JobResult, Workers, workers
+from rknn_ep_toolkit2.worker.session import RemoteSession
 
 __all__ = ["JobResult", "Progress", "RemoteSession", "Workers", "workers"]

@@ -10,22 +10,21 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rknn_ep.errors import OptionError
 from rknn_ep_toolkit2.environment import Toolkit, current
-from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.worker import outcome
 from rknn_ep_toolkit2.worker.child import Child, Progress
 from rknn_ep_toolkit2.worker.folders import JobFolder
 from rknn_ep_toolkit2.worker.server import Server, ServerLostError
+from rknn_ep_toolkit2.worker.session import DEFAULT_SECONDS, RemoteSession
 from rknn_ep_toolkit2.worker.words import cleaned
 
 JOBS_VARIABLE = "RKNN_EP_TOOLKIT_JOBS"
-DEFAULT_SECONDS = 600.0
 _ACCEPT_SECONDS = 60.0
 _ATTEMPTS = 3
 _TICK = 0.1
@@ -43,77 +42,8 @@ class JobResult:
     """All that the toolkit wrote, without colours."""
     seconds: float = 0.0
     """From the fork to the answer."""
-    peak_memory: int = field(default=0)
+    peak_memory: int = 0
     """Bytes that its process held at most."""
-
-
-class RemoteSession:
-    """A process of the toolkit that keeps its state between calls. Calls from several threads wait for each other."""
-
-    def __init__(self, child: Child, memory_limit: int | None) -> None:
-        self._child = child
-        self._lock = threading.Lock()
-        self._closed = False
-        self.memory_limit = memory_limit
-
-    @property
-    def folder(self) -> Path:
-        """Its working folder, in memory where the machine allows it: for tensors in both directions."""
-        return self._child.folder.work
-
-    @property
-    def pid(self) -> int:
-        """The process."""
-        return self._child.pid
-
-    def call(
-        self, method: str, *, timeout: float = DEFAULT_SECONDS, cancel: threading.Event | None = None, **arguments: Any
-    ) -> dict[str, Any]:
-        """Call a method by name; arguments and result are what JSON can carry.
-
-        Raises:
-            ToolkitError: the method failed, or the process is gone. After anything but an answer of the toolkit
-                (exception, -1, None) the session is closed.
-        """
-        with self._lock:
-            if self._closed:
-                raise ToolkitError(f"{self._child.what}: the session is closed", kind="killed", remedy="Open a new one.")
-            self._child.send({"call": method, "arguments": arguments})
-            return self.answer(timeout, cancel)
-
-    def answer(self, timeout: float, cancel: threading.Event | None = None, progress: Progress | None = None) -> dict[str, Any]:
-        """Wait for what was asked; close the session when there is nobody any more to ask."""
-        try:
-            return self._child.answer(timeout, cancel, progress)
-        except ToolkitError as error:
-            if error.kind not in ("exception", "returned", "none", "disk"):
-                self.close()
-            raise
-        except BaseException:  # interrupted half way: the answer would be taken for the next call's
-            self.close()
-            raise
-
-    def log(self) -> str:
-        """All that it wrote so far, without colours."""
-        return cleaned(self._child.log())
-
-    def close(self) -> None:
-        """End its process and remove its folder; more than once is fine."""
-        if not self._closed:
-            self._closed = True
-            self._child.kill()
-            self._child.folder.remove()
-
-    def forget(self) -> None:
-        """In a forked child of the host: it belongs to the parent."""
-        self._closed = True
-        self._child.close()
-
-    def __enter__(self) -> RemoteSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Workers:
@@ -189,7 +119,7 @@ class Workers:
     ) -> RemoteSession:
         """Open a session: a process that keeps its state between calls. Arguments and errors as `run`."""
         child = self._start(session, arguments, files or {}, toolkit, memory_limit, session=True)
-        opened = RemoteSession(child, memory_limit)
+        opened = RemoteSession(child)
         self._living.add(opened)
         try:
             opened.answer(timeout, cancel, progress)
