@@ -23,15 +23,14 @@ def simulator_env(
     exact: Annotated[bool, typer.Option("--exact", help="Integer arithmetic as the ONNX operators define it, slower.")] = False,
     stand_in: Annotated[
         Path | None,
-        typer.Option(
-            help="Also write, beside this bundle, a .rknn that stands for it in programs that check a model's first bytes."
-        ),
+        typer.Option(help="Also write, beside this bundle, a .rknn for programs that check a model's first bytes."),
     ] = None,
     json: Json = False,
 ) -> None:
     """Print what to export so that programs written for a board run on this PC.
 
-    Programs linked with -lrknnrt find our librknnrt.so through LD_LIBRARY_PATH, the computing library through RKNN_EP_ONNXRUNTIME.
+    Programs linked with -lrknnrt find our librknnrt.so through LD_LIBRARY_PATH, and it finds what it computes with through
+    RKNN_EP_ONNXRUNTIME.
 
     Example: `eval "$(rknn-ep simulator-env)" && ./rknn_benchmark model.rknnctx`
 
