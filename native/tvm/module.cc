@@ -24,7 +24,8 @@ constexpr char kFormat[] = "rknn1";
 
 class PartitionModule final : public ffi::ModuleObj {
  public:
-  // The description holds key=value lines: target, and how to run (device, contexts, ...).
+  // The description holds key=value lines: target, how to run (device, contexts, ...), and maybe `library`, the path of
+  // librknnrt.so, where somebody chose it already.
   PartitionModule(ffi::String symbol, ffi::String description, ffi::Bytes bundle)
       : symbol_(std::move(symbol)), description_(std::move(description)), bundle_(std::move(bundle)) {}
 
@@ -87,7 +88,7 @@ class PartitionModule final : public ffi::ModuleObj {
       opened.run(arguments.inputs(), arguments.outputs());
       arguments.finish();
     } catch (const Failure& error) {
-      TVM_FFI_THROW(RuntimeError) << "rknn_ep: " << error.what();
+      TVM_FFI_THROW(ExecutionError) << error.what();
     }
   }
 
@@ -97,7 +98,8 @@ class PartitionModule final : public ffi::ModuleObj {
       const KeyValues options(std::string_view(description_.data(), description_.size()));
       const BundleSource source =
           BundleSource::open_memory(bundle_.data(), bundle_.size(), nullptr, "the bundle of " + std::string(symbol_));
-      executor_ = open_rknn_executor(source, device_library(options), options, nullptr);
+      const std::string library = options.has("library") ? options.get("library") : device_library(options);
+      executor_ = open_rknn_executor(source, library, options, nullptr);
     });
     return *executor_;
   }

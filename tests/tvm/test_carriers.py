@@ -218,8 +218,8 @@ def test_misaligned_tensors_reach_a_partition_safely(module: Any, carrier_functi
     assert y.any()
 
 
-@pytest.fixture(params=CARRIERS)
-def carrier_function(request: pytest.FixtureRequest, module: Any) -> Any:
+@pytest.fixture(params=[*CARRIERS, "python alone"])
+def carrier_function(request: pytest.FixtureRequest, module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """(input, output) -> runs the partition alone, as the virtual machine calls it."""
     import tvm
 
@@ -228,13 +228,15 @@ def carrier_function(request: pytest.FixtureRequest, module: Any) -> Any:
     text = describe(content, "rk3588", {"device": "simulator"})
     if request.param == "native":
         return native.create("rknn_here", text, content)["rknn_here"]
+    rknn_ep_tvm.close_executors()
+    if request.param == "python alone":
+        monkeypatch.setattr(native, "load", lambda: False)  # as where the native libraries lack the module
     return partial(tvm.get_global_func("rknn_ep.run"), tvm.runtime.tensor(np.frombuffer(content, np.uint8)), text)
 
 
 def test_wrong_tensors_are_refused(carrier_function: Any) -> None:
     import tvm
 
-    rknn_ep_tvm.close_executors()  # types are compared when a partition is opened
     with pytest.raises(Exception, match=r"'x' .*FLOAT"):
         carrier_function(tvm.runtime.tensor(random().astype(np.int32)), tvm.runtime.tensor(np.zeros((1, 8, 16, 16), np.float32)))
 
