@@ -59,7 +59,7 @@ class Workers:
         self._slots = threading.BoundedSemaphore(self._limit or jobs_at_once())
         self._lock = threading.Lock()
         self._servers: dict[Path, Server] = {}
-        self._living: weakref.WeakSet[Child | RemoteSession] = weakref.WeakSet()
+        self._living: weakref.WeakSet[Server | Child | RemoteSession] = weakref.WeakSet()
 
     # ------------------------------------------------------------------------------------- asking
 
@@ -177,7 +177,7 @@ class Workers:
                 server.close()
                 server = None
             if server is None:
-                server = self._servers[toolkit.python] = Server(toolkit)
+                server = self._servers[toolkit.python] = Server(toolkit, self._living.add)
             return server
 
     def _drop(self, server: Server) -> None:
@@ -200,10 +200,8 @@ class Workers:
 
     def _forget_in_child(self) -> None:
         """After a fork the servers and connections are the parent's: closing them here must not end anything there."""
-        for server in self._servers.values():
-            server.forget()
         for living in self._living:
-            living.forget() if isinstance(living, RemoteSession) else living.close()
+            living.close() if isinstance(living, Child) else living.forget()
         self._fresh()
 
 

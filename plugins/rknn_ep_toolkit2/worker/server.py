@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,14 @@ class ServerLostError(Exception):
 class Server:
     """One server process."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
+    def __init__(self, toolkit: Toolkit, born: Callable[[Server], None] = lambda server: None) -> None:
+        """`born` is told of it before its process exists: a fork of the host must know what to let go of."""
         self.toolkit = toolkit
         self._sending = threading.Lock()
         self._roots = [Root.make(temporary_parent()), Root.make(memory_parent())]
         self._log = os.memfd_create("rknn-ep-toolkit-log", os.MFD_CLOEXEC)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        born(self)
         settings = {
             "control": theirs.fileno(),
             "roots": [str(root.path) for root in self._roots],
