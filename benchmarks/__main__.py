@@ -31,6 +31,7 @@ BENCHMARKS = (
     "calibration",
     "accuracy",
     "conversion",
+    "toolkit_builds",
     "tvm",
 )
 RESULTS = Path(__file__).parent / "results"
