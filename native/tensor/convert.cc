@@ -1,6 +1,7 @@
 #include "tensor/convert.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr size_t kTile = 256;  // pixels that are converted and moved at a time: they stay in the nearest cache
 constexpr size_t kTileChannels = 16;
+constexpr size_t kBytes = 256;
 constexpr size_t kWidest = 8;  // bytes of the widest element
 
 bool is_coded(const Side& side) {
@@ -97,6 +99,7 @@ Converter::Converter(const Side& from, const Side& to)
     throw std::invalid_argument("tensors of different shapes");
   }
   identical_ = same_type_ && same_memory(a, b);
+  affine_fits_ = fit_affine();
   const bool merged = dense_rows(a) && dense_rows(b);
   planes_ = merged ? 1 : a.height;
   pixels_ = merged ? a.height * a.width : a.width;
@@ -113,6 +116,33 @@ Converter::Converter(const Side& from, const Side& to)
   }
 }
 
+// Dividing is slow; for 256 codes one can see whether multiplying does the same.
+bool Converter::fit_affine() {
+  const auto is_byte = [](const Side& side) { return side.type == RKNN_TENSOR_INT8 || side.type == RKNN_TENSOR_UINT8; };
+  if (same_type_ || !is_byte(from_) || !is_byte(to_) || from_.layout.elements() < kBytes) return false;
+  const double from_scale = from_.codes ? from_.scale : 1, to_scale = to_.codes ? to_.scale : 1;
+  const double from_zero = from_.codes ? from_.zero_point : 0, to_zero = to_.codes ? to_.zero_point : 0;
+  affine_.a = static_cast<float>(from_scale / to_scale);
+  affine_.b = static_cast<float>(to_zero - from_zero * from_scale / to_scale);
+  affine_.from_signed = from_.type == RKNN_TENSOR_INT8;
+  affine_.to_signed = to_.type == RKNN_TENSOR_INT8;
+  if (!(affine_.a < 4096) || !(affine_.b < 4e6f && affine_.b > -4e6f)) return false;
+  if (affine_.a == 1 && std::abs(affine_.b) == 128) return false;  // the sign bit alone: faster still
+  uint8_t all[kBytes], divided[kBytes], multiplied[kBytes];
+  for (size_t i = 0; i < kBytes; ++i) all[i] = static_cast<uint8_t>(i);
+  kernels().elements(from_, to_, all, divided, kBytes);
+  kernels().affine(affine_, all, multiplied, kBytes);
+  return std::memcmp(divided, multiplied, kBytes) == 0;
+}
+
+void Converter::elements(const uint8_t* from, uint8_t* to, uint64_t count) const {
+  if (affine_fits_) {
+    kernels().affine(affine_, from, to, count);
+  } else {
+    kernels().elements(from_, to_, from, to, count);
+  }
+}
+
 void Converter::operator()(const void* from, void* to) const {
   const auto* source = static_cast<const uint8_t*>(from);
   auto* target = static_cast<uint8_t*>(to);
@@ -121,7 +151,7 @@ void Converter::operator()(const void* from, void* to) const {
       if (same_type_) {
         std::memcpy(target, source, from_.layout.total * from_size_);
       } else {
-        kernels().elements(from_, to_, source, target, from_.layout.total);
+        elements(source, target, from_.layout.total);
       }
       return;
     case Way::kRows:
@@ -146,7 +176,7 @@ void Converter::rows(const uint8_t* from, uint8_t* to) const {
         if (same_type_) {
           std::memcpy(target, source, pixels_ * to_size_);
         } else {
-          kernels().elements(from_, to_, source, target, pixels_);
+          elements(source, target, pixels_);
         }
       }
     }
@@ -172,8 +202,7 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
           size_t plane_step = a.block_step;
           if (!same_type_) {
             for (uint64_t k = 0; k < group; ++k) {
-              kernels().elements(from_, to_, source + k * a.block_step * from_size_, scratch + k * kTile * to_size_,
-                                 count);
+              elements(source + k * a.block_step * from_size_, scratch + k * kTile * to_size_, count);
             }
             source = scratch;
             plane_step = kTile;
@@ -204,8 +233,7 @@ void Converter::unpack(const uint8_t* from, uint8_t* to) const {
           }
           kernels().unpack(from_size_, source, a.width_step, scratch, kTile, group, count);
           for (uint64_t k = 0; k < group; ++k) {
-            kernels().elements(from_, to_, scratch + k * kTile * from_size_, target + k * b.block_step * to_size_,
-                               count);
+            elements(scratch + k * kTile * from_size_, target + k * b.block_step * to_size_, count);
           }
         }
       }
@@ -227,7 +255,7 @@ void Converter::repack(const uint8_t* from, uint8_t* to) const {
         if (same_type_) {
           std::memcpy(target, source, a.width * a.channels * to_size_);
         } else {
-          kernels().elements(from_, to_, source, target, a.width * a.channels);
+          elements(source, target, a.width * a.channels);
         }
         continue;
       }
@@ -242,7 +270,7 @@ void Converter::repack(const uint8_t* from, uint8_t* to) const {
           if (same_type_) {
             std::memcpy(target, source, group * to_size_);
           } else {
-            kernels().elements(from_, to_, source, target, group);
+            elements(source, target, group);
           }
           if (fill) std::memset(target + group * to_size_, 0, fill * to_size_);
         }

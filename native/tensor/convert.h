@@ -30,6 +30,12 @@ size_t element_bytes(rknn_tensor_type type);
 // Bytes of the memory of a side, padding included.
 uint64_t bytes(const Side& side);
 
+// Bytes to bytes by a straight line: x becomes a * x + b, rounded half to even and saturated.
+struct Affine {
+  float a = 1, b = 0;
+  bool from_signed = false, to_signed = false;
+};
+
 // Values stay what they are: a real value becomes a code as QuantizeLinear defines it (half to even, saturating), a
 // code becomes a real value as DequantizeLinear does, a value that the type cannot hold saturates, NaN becomes the
 // lowest number of an integer type, and what is not zero is true. The padding of rows is not written; the channels that
@@ -46,6 +52,8 @@ class Converter {
  private:
   enum class Way { kCopy, kRows, kPack, kUnpack, kRepack };
 
+  bool fit_affine();
+  void elements(const uint8_t* from, uint8_t* to, uint64_t count) const;
   void rows(const uint8_t* from, uint8_t* to) const;
   void pack(const uint8_t* from, uint8_t* to) const;
   void unpack(const uint8_t* from, uint8_t* to) const;
@@ -57,6 +65,8 @@ class Converter {
   size_t to_size_;
   bool same_type_;
   bool identical_;
+  bool affine_fits_;  // bytes to bytes: the straight line gives what division gives, for every byte
+  Affine affine_;
   Way way_;
   uint64_t planes_;  // rows of height and width that are walked as one: 1, or the height
   uint64_t pixels_;  // elements of such a row

@@ -12,6 +12,8 @@ struct Kernels {
   // Converts `count` consecutive elements from one side's type to the other's.
   void (*elements)(const Side& from, const Side& to, const uint8_t* source, uint8_t* target, size_t count);
 
+  void (*affine)(const Affine& way, const uint8_t* source, uint8_t* target, size_t count);
+
   // Interleaves: element (pixel p, channel c) goes from plane c's element p to target[p * step + c]. Planes lie
   // `plane_step` elements apart. `fill` elements after each pixel's channels are set to zero.
   void (*pack)(size_t element_bytes, const uint8_t* planes, size_t plane_step, uint8_t* target, size_t step,

@@ -15,6 +15,15 @@ void elements(const Side& from, const Side& to, const uint8_t* source, uint8_t* 
   }
 }
 
+void affine(const Affine& way, const uint8_t* source, uint8_t* target, size_t count) {
+  Side side;
+  side.type = way.to_signed ? RKNN_TENSOR_INT8 : RKNN_TENSOR_UINT8;
+  for (size_t i = 0; i < count; ++i) {
+    const int given = way.from_signed ? static_cast<int8_t>(source[i]) : source[i];
+    encode_one(side, static_cast<float>(given) * way.a + way.b, target + i);
+  }
+}
+
 void pack(size_t bytes, const uint8_t* planes, size_t plane_step, uint8_t* target, size_t step, size_t channels,
           size_t fill, size_t pixels) {
   for (size_t p = 0; p < pixels; ++p) {
@@ -36,6 +45,6 @@ void unpack(size_t bytes, const uint8_t* source, size_t step, uint8_t* planes, s
 
 }  // namespace
 
-const Kernels kScalarKernels{elements, pack, unpack};
+const Kernels kScalarKernels{elements, affine, pack, unpack};
 
 }  // namespace rknn_ep::tensor

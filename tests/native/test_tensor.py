@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.native.tensor_library import FLAT, NC1HWC2, NCHW, NHWC, TYPES, Library, Side, build, compiler, side
+from tests.native.tensor_library import FLAT, NC1HWC2, NCHW, NHWC, ROOT, TYPES, Library, Side, build, commands, compiler, side
+from tests.required import missing
 
 Array = np.ndarray[Any, Any]
 Dims = tuple[int, int, int, int]
@@ -190,3 +193,21 @@ def test_other_kernels_agree_with_numpy_too(library: Library, tmp_path: Path, si
     code = f"from tests.native.tensor_library import *; print(Library(Path({library._library._name!r})).kernels)"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == str(kernels)
+
+
+@pytest.mark.parametrize("prefix", ["", "aarch64-linux-gnu-"])
+@pytest.mark.slow
+def test_vector_kernels_equal_scalar_ones_on_every_processor(tmp_path: Path, prefix: str) -> None:
+    """NEON runs under an emulator."""
+    cxx, emulator = shutil.which(f"{prefix}g++"), shutil.which("qemu-aarch64-static")
+    if cxx is None or (prefix and emulator is None):
+        missing("aarch64", "needs g++-aarch64-linux-gnu and qemu-user-static (Debian: apt-get install)")
+    machine = "aarch64" if prefix else platform.machine()
+    for command in commands(cxx, tmp_path, machine=machine)[:-1]:
+        subprocess.run(command, check=True)
+    objects = [str(path) for path in tmp_path.glob("*.o")]
+    program = str(tmp_path / "compare")
+    source = str(Path(__file__).parent / "tensor_compare.cc")
+    subprocess.run([cxx, "-std=c++17", "-O1", "-static", "-I", str(ROOT / "native"), source, *objects, "-o", program], check=True)
+    done = subprocess.run([emulator, program] if prefix else [program], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
