@@ -72,7 +72,8 @@ def current() -> Toolkit:
         return known[-1]
     for toolkit in known:
         if str(toolkit.python) == chosen:
-            return toolkit
+            # One that was adopted may hold another release by now; ours does not change.
+            return toolkit if toolkit.python.is_relative_to(data_folder()) else inspect(toolkit.python)
     raise ToolkitError(f"the toolkit that was chosen, {chosen}, is gone", kind="environment", remedy=INSTALL)
 
 

@@ -116,3 +116,35 @@ def test_the_doctor_knows_of_it(tmp_path: Path) -> None:
     health = check.check()
     assert health.verdict == "warning"
     assert "rknn-ep toolkit install" in health.remedy
+
+
+@pytest.mark.parametrize(("answer", "said"), [("n", "were not agreed to"), ("y", "No matching distribution found")])
+def test_in_a_terminal_the_terms_are_asked_about(answer: str, said: str, tmp_path: Path) -> None:
+    import os
+    import pty
+    import sys
+
+    (tmp_path / "empty").mkdir()
+    code = (
+        "import sys; sys.argv = ['rknn-ep', 'toolkit', 'install', '--pip-args', "
+        f"'--no-index --find-links {tmp_path / 'empty'}']; from rknn_ep.cli.main import main; main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    environment |= {"PIP_CONFIG_FILE": "/dev/null", DATA_VARIABLE: str(tmp_path / "data")}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [sys.executable, "-c", code], environment)
+    shown = b""
+    answered = False
+    with os.fdopen(terminal, "r+b", buffering=0) as screen:
+        while True:
+            try:
+                shown += screen.read(4096) or b""
+            except OSError:  # how a terminal says that nobody is there any more
+                break
+            if b"[y/N]" in shown and not answered:
+                screen.write(answer.encode() + b"\n")
+                answered = True
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert said in shown.decode()
+    assert (tmp_path / "data").exists() == (answer == "y")

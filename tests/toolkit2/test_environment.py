@@ -79,6 +79,16 @@ def test_the_chosen_one_that_is_gone_is_said_and_not_replaced_in_silence(tmp_pat
     assert [toolkit.version for toolkit in installed()] == ["2.4.0"]
 
 
+def test_an_adopted_python_that_was_updated_since_is_seen(tmp_path: Path) -> None:
+    python = pythons.environment(tmp_path / "there", "2.4.0")
+    use(python)
+    [old] = tmp_path.glob("there/lib/python*/site-packages/rknn_toolkit2-2.4.0.dist-info")
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: rknn-toolkit2\nVersion: 2.5.0\n")
+    old.rename(old.with_name("rknn_toolkit2-2.5.0.dist-info"))
+    environment._ask.cache_clear()  # as in the next process
+    assert current() == Toolkit(python, "2.5.0")
+
+
 def test_removing_an_adopted_python_leaves_its_files(tmp_path: Path) -> None:
     toolkit = use(pythons.environment(tmp_path / "there", "2.5.0"))
     assert remove(toolkit) is False

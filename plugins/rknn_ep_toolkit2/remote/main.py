@@ -24,6 +24,8 @@ from types import ModuleType
 from typing import Any, Dict, List, NoReturn, Optional
 
 _PACKAGE = "rknn_ep_remote"
+_NOT_WAITING = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
+"""A host that does not read must not stop the server."""
 _TICK = 0.05
 """Seconds between two looks at the memory of the children."""
 
@@ -69,7 +71,7 @@ class Job:
         """Tell the host how it ended: exit code, or minus the signal's number."""
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
         try:
-            self.connection.send(json.dumps({"ended": code, "reason": self.reason, "peak": peak}).encode(), socket.MSG_NOSIGNAL)
+            self.connection.send(json.dumps({"ended": code, "reason": self.reason, "peak": peak}).encode(), _NOT_WAITING)
         except OSError:
             pass  # nobody waits for it any more
         self.connection.close()
@@ -140,7 +142,7 @@ class Server:
             importlib.import_module(_PACKAGE + ".child").main(request, connection, server)
         self._jobs[pid] = Job(pid, connection, request["memory_limit"])
         try:
-            connection.send(json.dumps({"accepted": pid}).encode(), socket.MSG_NOSIGNAL)
+            connection.send(json.dumps({"accepted": pid}).encode(), _NOT_WAITING)
         except OSError:
             self._jobs[pid].kill("hung up")
 
