@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 from rknn_ep.errors import ExecutionError, OptionError, RknnEpError
 from rknn_ep.options import Options
+from rknn_ep_onnxruntime.interruption import raise_in_caller
 from rknn_ep_onnxruntime.native import encoded, library
 
 TIMEOUT_VARIABLE = "RKNN_EP_PLAN_TIMEOUT"
@@ -51,6 +52,7 @@ def answer(plan: int, model: int, size: int, options_text: bytes) -> int:
         message = str(error)
     except KeyboardInterrupt:
         message = "interrupted (Ctrl-C) while the model was being planned and compiled; nothing was changed"
+        raise_in_caller(message)
     except BaseException as error:
         log.exception("planning failed")
         message = f"planning failed with {type(error).__name__}: {error}\n  This is a defect of rknn_ep or of one of its plugins."

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+
 
 class Provenance:
     """The record that is handed from pass to pass while one model is normalised."""
@@ -59,11 +61,12 @@ def bodies_of(node: ir.Node) -> list[ir.Graph]:
     """The graphs among a node's attributes: the bodies of If, Loop and Scan."""
     bodies: list[ir.Graph] = []
     for attribute in node.attributes.values():
-        if attribute.is_ref():
+        kind = attribute.type
+        if kind not in _GRAPHS or attribute.is_ref():
             continue
-        if attribute.type == ir.AttributeType.GRAPH:
+        if kind == ir.AttributeType.GRAPH:
             bodies.append(attribute.as_graph())
-        elif attribute.type == ir.AttributeType.GRAPHS:
+        else:
             bodies.extend(attribute.as_graphs())
     return bodies
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -215,7 +216,8 @@ def test_ctrl_c_while_planning_fails_the_session(planner):
     assert time.monotonic() - started < 5
 
 
-def test_ctrl_c_inside_the_real_planner_fails_the_session(monkeypatch, tmp_path):
+def slow_planning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning that takes ten seconds and gets a Ctrl-C soon after it began."""
     from rknn_ep import pipeline
 
     def slow(model, options, *, progress=None):
@@ -225,7 +227,28 @@ def test_ctrl_c_inside_the_real_planner_fails_the_session(monkeypatch, tmp_path)
             time.sleep(0.01)
 
     monkeypatch.setattr(pipeline, "build_from_bytes", slow)
-    assert "interrupted (Ctrl-C)" in refused(mul_and_sin())
+
+
+def test_ctrl_c_inside_the_real_planner_is_a_keyboard_interrupt_in_the_users_program(monkeypatch):
+    slow_planning(monkeypatch)
+    tracer = sys.gettrace()
+    with pytest.raises(KeyboardInterrupt, match="interrupted \\(Ctrl-C\\) while the model was being planned"):
+        open_session(mul_and_sin())
+    assert sys.gettrace() is tracer
+    time.sleep(0.01)  # nothing is left over to interrupt what comes later
+
+
+def test_a_debugger_survives_ctrl_c_and_then_the_session_says_why_it_failed(monkeypatch):
+    def debugger(frame, event, argument):
+        return debugger
+
+    slow_planning(monkeypatch)
+    sys.settrace(debugger)
+    try:
+        assert "interrupted (Ctrl-C)" in refused(mul_and_sin())
+        assert sys.gettrace() is debugger
+    finally:
+        sys.settrace(None)
 
 
 def test_planning_stops_at_its_timeout(monkeypatch):
