@@ -90,5 +90,5 @@ def replace(node: ir.Node, result: ir.Value) -> None:
     result.dtype, result.shape = old.dtype, old.shape
     old.replace_all_uses_with(result, replace_graph_outputs=True)
     assert node.graph is not None
-    node.graph.remove(node)
+    node.graph.remove(node, safe=True)
     old.name, result.name = None, name

@@ -14,6 +14,10 @@ import onnx_ir as ir
 
 from rknn_ep_toolkit2.graphs import QUANTIZE, constant, dequantize_of, insert_before, new_constant, readers
 
+_UNARY = frozenset(
+    {"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu", "Softplus", "Mish", "Gelu", "Selu"}
+)
+
 
 def gemms(model: ir.Model) -> tuple[str, ...]:
     """Rewrite every MatMul of codes with constant weights whose bias is added before it is rounded. Changes `model`.
@@ -48,26 +52,42 @@ def _bias_of(node: ir.Node) -> tuple[ir.Node, ir.Value] | None:
 
 
 def _rewrite(node: ir.Node, add: ir.Node, bias: ir.Value) -> None:
-    x, weight, out = node.inputs[0], node.inputs[1], add.outputs[0]
-    assert x is not None and x.shape is not None
+    x, weight = node.inputs[0], node.inputs[1]
+    assert x is not None and x.shape is not None and node.graph is not None
     shape = x.shape.numpy()
-    name = out.name or ""
+    replaced = [node, add]
     if len(shape) == 2:
-        result = insert_before(add, "Gemm", [x, weight, bias], f"{name}_gemm")
-        result.shape = out.shape
+        result = insert_before(add, "Gemm", [x, weight, bias], f"{add.outputs[0].name}_gemm")
     else:
-        flat = _moved(node, x, (math.prod(shape[:-1]), shape[-1]), f"{name}_rows")
-        result = insert_before(add, "Gemm", [flat, weight, bias], f"{name}_gemm")
-        columns = out.shape.numpy()[-1] if out.shape is not None else 0
+        flat = _moved(node, x, (math.prod(shape[:-1]), shape[-1]), f"{add.outputs[0].name}_rows")
+        result = insert_before(add, "Gemm", [flat, weight, bias], f"{add.outputs[0].name}_gemm")
+        columns = add.outputs[0].shape.numpy()[-1] if add.outputs[0].shape is not None else 0
         result.shape = ir.Shape((math.prod(shape[:-1]), columns))
-        result = _rounded_and_unfolded(add, result, out)
-    old = out
+        for activation in _activations(add):  # before the Reshape, so that nothing stands between them and the rounding
+            inputs = [result, *activation.inputs[1:]]
+            made = insert_before(
+                add, activation.op_type, inputs, f"{activation.outputs[0].name}_rows", list(activation.attributes.values())
+            )
+            made.shape, result = result.shape, made
+            replaced.append(activation)
+        result = _rounded_and_unfolded(add, result, replaced[-1].outputs[0])
+    old = replaced[-1].outputs[0]
+    name = old.name
     result.dtype, result.shape = old.dtype, old.shape
     old.replace_all_uses_with(result, replace_graph_outputs=True)
-    graph = node.graph
-    assert graph is not None
-    graph.remove([add, node], safe=False)
+    node.graph.remove(replaced, safe=True)
     old.name, result.name = None, name
+
+
+def _activations(add: ir.Node) -> list[ir.Node]:
+    """What follows without a rounding, value by value."""
+    found: list[ir.Node] = []
+    while True:
+        value = (found or [add])[-1].outputs[0]
+        after = readers(value)
+        if value.is_graph_output() or len(after) != 1 or after[0].op_type not in _UNARY or after[0].inputs[0] is not value:
+            return found
+        found.append(after[0])
 
 
 def _moved(node: ir.Node, value: ir.Value, shape: tuple[int, ...], name: str) -> ir.Value:

@@ -127,7 +127,9 @@ def drop_float16_borders(model: ir.Model) -> int:
             continue
         leaves, name = back.is_graph_output(), back.name
         back.replace_all_uses_with(source, replace_graph_outputs=True)
-        model.graph.remove(node)
+        model.graph.remove(node, safe=True)
+        if not down.outputs[0].uses():
+            model.graph.remove(down, safe=True)
         if leaves and source.producer() is not None:
             back.name, source.name = None, name
         dropped += 1
