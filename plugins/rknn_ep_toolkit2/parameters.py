@@ -46,6 +46,8 @@ class Check:
     floating: tuple[str, ...]
     """Activations of ours that the compiler keeps as float16."""
     weights_kept: int
+    weights_rewritten: tuple[str, ...]
+    """Weights that the compiler made others of: merged with an Add of the convolution's own input, say, and quantised anew."""
     differences: tuple[Difference, ...]
     sources: tuple[str, ...]
     """Where parameters were read: toolkit, file."""
@@ -57,6 +59,7 @@ class Check:
             "scales_kept": self.kept,
             "scales_fused_away": self.fused,
             "weight_scales_kept": self.weights_kept,
+            **({"weights_rewritten": list(self.weights_rewritten)} if self.weights_rewritten else {}),
             **({"kept_as_float16": list(self.floating)} if self.floating else {}),
             "differences": [asdict(one) for one in self.differences],
         }
@@ -95,16 +98,18 @@ def compare(
         else:
             kept += not wrong
     weights_kept = 0
-    for name, ours_scales in copy.weights.items():
-        entry = (table or {}).get(name)
-        theirs_scales = np.asarray(entry["scale"], np.float32) if entry and entry.get("scale") else None
-        if entry is None or theirs_scales is None or entry.get("dtype") not in ("int8", "int32", "int4"):
+    rewritten: list[str] = []
+    for name, ours_scales in copy.weights.items() if table is not None else ():
+        entry = (table or {}).get(name, {})
+        if not entry.get("scale") or entry.get("dtype") not in ("int8", "int4", "int16"):
+            rewritten.append(name)
             continue
+        theirs_scales = np.asarray(entry["scale"], np.float32)
         if theirs_scales.size != ours_scales.size or not np.allclose(theirs_scales, ours_scales, rtol=TOLERANCE, atol=0):
             differences.append(_weight_difference(name, ours_scales, theirs_scales))
         else:
             weights_kept += 1
-    return Check(kept, fused, tuple(floating), weights_kept, tuple(differences), sources)
+    return Check(kept, fused, tuple(floating), weights_kept, tuple(rewritten), tuple(differences), sources)
 
 
 def _once(parameters: Mapping[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:

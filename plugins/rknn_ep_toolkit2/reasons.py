@@ -1,10 +1,37 @@
-"""Why a native operator of the vendor's simulator differs from the arithmetic that ONNX defines."""
+"""Why a native operator of the vendor's simulator differs from the arithmetic that ONNX defines.
+
+Each was measured with RKNN-Toolkit2 2.5.0: the operator alone, fed with the same codes (docs/vendor-compiler.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+BORDER = "sums on the border of two codes: the vendor rescales in another order than float32 does"
+_FLOAT = frozenset({"LayerNormalization", "Softmax", "LogSoftmax", "Erf", "Gelu", "Exp", "Sqrt", "Div", "Pow", "Reciprocal"})
+_AVERAGES = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
 
-def reason(native: str, nodes: Sequence[str]) -> str:
-    """In words, from the native operators and the ONNX nodes; what is not known is said to be so."""
+
+def reason(native: str, nodes: Sequence[str], merged: bool = False) -> str:
+    """In words, from the native operators and the ONNX nodes between two stored tensors.
+
+    Args:
+        native: the vendor's operators, separated by commas.
+        nodes: "Conv name".
+        merged: whether weights among them were rewritten by the compiler.
+    """
+    kinds = {node.split()[0] for node in nodes}
+    operators = set(native.split(", "))
+    if merged:
+        return "the compiler merged an Add into the weights and quantised them anew"
+    if kinds & _FLOAT or operators & {"exNorm", "exMatMul", "exSoftmax13", "exSDPAttention"}:
+        return f"{', '.join(sorted(kinds & _FLOAT)) or 'a float operator'} in float16 with its own rounding on the way"
+    if kinds & _AVERAGES:
+        return "the average is a convolution with 8-bit weights there, in steps for large planes"
+    if "exSwish" in operators or {"Sigmoid", "Mul"} <= kinds:
+        return "SiLU is one lookup there, without the rounding of the Sigmoid that the QDQ model has"
+    if any(one.startswith("Conv") and one not in ("Conv", "ConvRelu", "ConvClip") for one in operators):
+        return "the activation is fused, without the rounding between it and the convolution"
+    if kinds <= {"Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Flatten", "Reshape", "Add", "Mul", "Sub"}:
+        return BORDER
     return "not known"

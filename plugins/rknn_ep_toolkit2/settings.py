@@ -83,7 +83,7 @@ class Settings:
         """The toolkit's name for the quantisation."""
         if self.weights == "int4":
             return "w4a16"
-        return "w16a16i" if self.precision == "int16" else "w8a8"
+        return "w16a16i_dfp" if self.precision == "int16" else "w8a8"
 
     def config(self) -> dict[str, Any]:
         """The arguments of RKNN.config."""

@@ -34,7 +34,7 @@ class VendorCopy:
     parameters: Mapping[str, tuple[float, int]]
     """Activation tensor -> its scale and zero point in int8 codes, as we want them kept."""
     weights: Mapping[str, Array]
-    """Weight or bias (the output of its DequantizeLinear) -> its scales."""
+    """Weight (the output of its DequantizeLinear) -> its scales."""
     quantized: bool
     """Whether it has QuantizeLinear nodes: then the toolkit imports, and quantises nothing."""
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -99,13 +99,14 @@ def parameters(model: ir.Model) -> dict[str, tuple[float, int]]:
 
 
 def weight_scales(model: ir.Model) -> dict[str, Array]:
-    """The scales of the weights and biases of products, by the name of their real values.
+    """The scales of the weights of products, by the name of their real values.
 
-    Constants of elementwise operators are left out: the toolkit keeps their values in 32 bits, on scales of its own.
+    Biases and constants of elementwise operators are left out: the toolkit keeps their values in 32 bits, on scales of its
+    own (a bias ahead of a fused Add is on the Add's).
     """
     found = {}
     for node in model.graph:
-        for value in node.inputs[1:] if node.op_type in PRODUCTS else ():
+        for value in node.inputs[1:2] if node.op_type in PRODUCTS else ():
             made = dequantize_of(value)
             scale = constant(made.inputs[1]) if made is not None and constant(made.inputs[0]) is not None else None
             if value is not None and scale is not None:

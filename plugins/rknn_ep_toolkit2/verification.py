@@ -33,7 +33,9 @@ Progress = Callable[[str, float], None]
 
 EXACT_MODEL = "simulation_exact.onnx"
 MOST_OUTPUTS = 32
-"""Of a model in the vendor's simulator: it dies (SIGSEGV) of a hundred, so that tensors are looked at in several builds."""
+"""Stored tensors that are looked at in one build of the vendor's simulator."""
+MOST_BUILDS = 24
+"""Where it dies of an output (SIGSEGV), halves are tried, and so on: so many builds at most."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class _Verification:
         self.parts: _Parts | None = None
         table = read_layers(self.vendor.log()) if layers else None
         if table is not None and copy.quantized:
-            self.parts = _Parts(copy, exact, table, settings)
+            self.parts = _Parts(copy, exact, table, settings, self.vendor.parameters())
         self.rows: dict[tuple[str, str], list[Agreement]] = {}
         self.seen: list[Mapping[str, Array]] = []
 
@@ -216,9 +218,21 @@ class _Verification:
 class _Parts:
     """Every native operator alone."""
 
-    def __init__(self, copy: VendorCopy, exact: bytes, table: LayerTable, settings: Settings) -> None:
+    def __init__(
+        self,
+        copy: VendorCopy,
+        exact: bytes,
+        table: LayerTable,
+        settings: Settings,
+        parameters: Mapping[str, Any] | None,
+    ) -> None:
         self.copy, self.settings = copy, settings
         self.model = ir.from_proto(onnx.load_model_from_string(copy.content))
+        rewritten = {name for name in copy.weights if parameters is not None and not parameters.get(name, {}).get("scale")}
+        self.merged = {
+            node.name for node in self.model.graph if any(value is not None and value.name in rewritten for value in node.inputs)
+        }
+        """Nodes whose weights the compiler replaced."""
         ours = ir.from_proto(onnx.load_model_from_string(exact))
         known = {value.name for node in ours.graph for value in node.outputs}
         inputs = {value.name for value in self.model.graph.inputs}
@@ -227,27 +241,41 @@ class _Parts:
         stored |= {value.name or "" for value in self.model.graph.outputs}
         cuts = find_cuts(self.model, stored)
         self.cuts = tuple(cut for cut in cuts if cut.codes in known and cut.tensor not in inputs)
-        self.apart = session(ir.to_proto(take_apart(ours, self.cuts)).SerializeToString(), optimized=False)
-        self.agreements = [Agreement(cut.scale) for cut in self.cuts]
-        self.described = _between(self.model, self.cuts, table)
+        self.ours, self.table = ours, table
+        self.builds = 0
+        self.agreements: list[Agreement] = []
 
     def run(self, samples: Sequence[Mapping[str, Array]], progress: Progress) -> None:
-        """Count all samples."""
+        """Count all samples. Tensors that the toolkit cannot give as outputs are left out: parts reach over them."""
         seen: list[dict[str, Array]] = [{} for _ in samples]
         for start in range(0, len(self.cuts), MOST_OUTPUTS):
             progress(f"stored tensors {start} to {min(start + MOST_OUTPUTS, len(self.cuts))} of {len(self.cuts)}", 0.6)
             self._see(self.cuts[start : start + MOST_OUTPUTS], samples, seen)
-        wanted = {item.name for item in self.apart.get_inputs()}
+        self.cuts = tuple(cut for cut in self.cuts if all(f"{cut.codes}{FED}" in codes for codes in seen))
+        self.agreements = [Agreement(cut.scale) for cut in self.cuts]
+        apart = session(ir.to_proto(take_apart(self.ours, self.cuts)).SerializeToString(), optimized=False)
+        wanted = {item.name for item in apart.get_inputs()}
         for feeds, codes in zip(samples, seen, strict=True):
             given = {name: array for name, array in {**feeds, **codes}.items() if name in wanted}
-            for cut, ours, agreement in zip(self.cuts, self.apart.run(None, given), self.agreements, strict=True):
+            for cut, ours, agreement in zip(self.cuts, apart.run(None, given), self.agreements, strict=True):
                 theirs = codes[f"{cut.codes}{FED}"]
                 agreement.add(ours.astype(np.float32) * cut.scale, theirs.astype(np.float32) * cut.scale)
 
     def _see(self, cuts: Sequence[Cut], samples: Sequence[Mapping[str, Array]], seen: Sequence[dict[str, Array]]) -> None:
         """What the vendor's simulator has in some of its stored tensors, as codes."""
         content = ir.to_proto(expose(self.model, cuts)).SerializeToString()
-        vendor = VendorSimulator(VendorCopy(content, self.copy.parameters, self.copy.weights, True), self.settings)
+        self.builds += 1
+        try:
+            vendor = VendorSimulator(VendorCopy(content, self.copy.parameters, self.copy.weights, True), self.settings)
+        except CompileError as error:
+            if not error.refuses or self.builds >= MOST_BUILDS:
+                raise
+            if len(cuts) == 1:
+                log.info("'%s' cannot be looked at: %s", cuts[0].tensor, error)
+            else:
+                self._see(cuts[: len(cuts) // 2], samples, seen)
+                self._see(cuts[len(cuts) // 2 :], samples, seen)
+            return
         try:
             for feeds, codes in zip(samples, seen, strict=True):
                 results = vendor.run([feeds[name] for name in vendor.input_names])
@@ -259,9 +287,12 @@ class _Parts:
     def rows(self) -> list[LayerRow]:
         """One for each stored tensor, in the graph's order."""
         found = []
-        for cut, agreement, (native, nodes) in zip(self.cuts, self.agreements, self.described, strict=True):
-            differs = agreement.exact < agreement.count
-            found.append(LayerRow(cut.tensor, native, nodes, agreement, reason(native, nodes) if differs else ""))
+        for cut, agreement, (native, nodes) in zip(
+            self.cuts, self.agreements, _between(self.model, self.cuts, self.table), strict=True
+        ):
+            merged = any(node.partition(" ")[2] in self.merged for node in nodes)
+            why = reason(native, nodes, merged) if agreement.exact < agreement.count else ""
+            found.append(LayerRow(cut.tensor, native, nodes, agreement, why))
         return found
 
 

@@ -62,10 +62,10 @@ def samples(shape: Sequence[int], count: int = 20, seed: int = 1) -> np.ndarray:
 
 
 def conv_net() -> Net:
-    """Convolutions, a residual, squeeze and excite: input [1, 16, 32, 32], output "y"-like, last node's."""
+    """Convolutions, a residual, squeeze and excite: input [1, 16, 32, 32], output mul8_out."""
     net = Net((1, 16, 32, 32))
     a = net.add("Relu", net.conv("x", 16, 32))
-    b = net.conv(a, 32, 32)
+    b = net.conv(net.add("Relu", net.conv(a, 32, 32)), 32, 32)
     c = net.add("Add", a, b)
     gate = net.add("Sigmoid", net.conv(c, 32, 32, kernel=1))
     net.add("Mul", c, gate)

@@ -1,0 +1,112 @@
+"""`device=toolkit2`, `rknn-ep verify` and `rknn-ep wrap`, as their users call them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import rknn_ep
+from rknn_ep.errors import ArtifactError
+from rknn_ep_toolkit2.environment import Toolkit
+from rknn_ep_toolkit2.wrapping import wrap_rknn
+from tests.toolkit2.networks import conv_net, samples
+
+pytestmark = pytest.mark.toolkit2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, its compiled forms, calibration data and other data."""
+    path = tmp_path_factory.mktemp("device")
+    (path / "model.onnx").write_bytes(conv_net().model("mul8_out"))
+    np.save(path / "calibration.npy", samples((1, 16, 32, 32)))
+    np.save(path / "inputs.npy", samples((1, 16, 32, 32), 3, seed=9))
+    options = {"target": "rk3588", "calibration": path / "calibration.npy", "min_partition_macs": 0}
+    rknn_ep.compile(path / "model.onnx", path / "model_ctx.onnx", **options)
+    return path
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    code = "from rknn_ep.cli.main import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def test_a_session_runs_on_the_vendors_simulator(toolkit: Toolkit, folder: Path) -> None:
+    rknn_ep.register()
+    options = {"target": "rk3588", "calibration": str(folder / "calibration.npy"), "min_partition_macs": "0"}
+    settings = onnxruntime.SessionOptions()
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+
+    def session(device: str) -> onnxruntime.InferenceSession:
+        providers = [(rknn_ep.get_ep_name(), {**options, "device": device, "simulation": "exact"}), "CPUExecutionProvider"]
+        return onnxruntime.InferenceSession(folder / "model.onnx", settings, providers=providers)
+
+    theirs, ours = session("toolkit2"), session("simulator")
+    assert {graph.ep_name for graph in theirs.get_provider_graph_assignment_info()} == {rknn_ep.get_ep_name()}
+    for x in np.load(folder / "inputs.npy"):
+        a, b = theirs.run(None, {"x": x})[0], ours.run(None, {"x": x})[0]
+        step = np.diff(np.unique(b)).min()
+        # Every operator is exact there but for sums on the border of two codes, 1 in 10,000; such a code in the gate moves a product
+        # by several steps.
+        assert np.mean(np.abs(a - b) < step / 2) > 0.995
+
+
+def test_verify_says_where_simulations_differ(toolkit: Toolkit, folder: Path) -> None:
+    done = command(
+        *("verify", folder / "model_ctx.onnx", "--inputs", folder / "inputs.npy", "--samples", 2, "--json"),
+        *("--reference", folder / "model.onnx", "--markdown", folder / "verify.md", "--min-cosine", 0.999),
+    )
+    assert done.returncode == 0, done.stderr
+    (part,) = json.loads(done.stdout)["partitions"]
+    pairs = {(row["first"], row["second"]): row for row in part["outputs"]}
+    assert part["samples"] == 2 and set(part["milliseconds"]) == {"exact", "fast", "vendor"}
+    assert pairs["exact", "vendor"]["share_exact"] > 0.998 and pairs["exact", "vendor"]["max_lsb"] <= 1
+    assert 0.99 < pairs["exact", "fp32"]["cosine"] < 1
+    assert {"Conv", "Sigmoid", "Mul"} <= {node.split()[0] for layer in part["layers"] for node in layer["nodes"]}
+    for layer in part["layers"]:
+        assert layer["share_exact"] >= 0.999, layer
+        assert bool(layer["reason"]) == (layer["share_exact"] < 1), layer
+    assert "| native operators | makes |" in (folder / "verify.md").read_text()
+
+
+def test_verify_fails_below_the_cosine_that_was_asked_for(toolkit: Toolkit, folder: Path) -> None:
+    words = ("verify", folder / "model_ctx.onnx", "--inputs", folder / "inputs.npy", "--samples", 1, "--no-layers")
+    assert command(*words, "--min-cosine", 1.01).returncode == 3
+
+
+def test_verify_of_a_model_that_is_not_compiled_says_so(folder: Path) -> None:
+    done = command("verify", folder / "model.onnx", "--inputs", folder / "inputs.npy")
+    assert done.returncode == 1 and "holds no partition of rknn_ep" in done.stderr
+
+
+def test_wrapped_files_load_by_their_own_description(toolkit: Toolkit, folder: Path) -> None:
+    from rknn_ep.artifact.epcontext import read_epcontext
+
+    rknn = folder / "foreign.rknn"
+    rknn.write_bytes(read_epcontext(folder / "model_ctx.onnx").own[0].open_bundle().read("rk3588.rknn"))
+    done = command("wrap", rknn, "-o", folder / "wrapped.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "input x FLOAT[1, 16, 32, 32], INT8 inside" in done.stdout and "for rk3588" in done.stdout
+    (node,) = read_epcontext(folder / "wrapped.onnx").own
+    node.require("rk3588")
+    original = read_epcontext(folder / "model_ctx.onnx").own[0].description
+    assert node.description is not None and original is not None
+    ours, theirs = original.outputs[0], node.description.outputs[0]
+    assert (theirs.name, theirs.dims, theirs.qtype, theirs.zero_point) == (ours.name, ours.dims, ours.qtype, ours.zero_point)
+    assert theirs.scale == pytest.approx(ours.scale, rel=1e-6)
+    rknn_ep.register()
+    with pytest.raises(Exception, match="RKNN_ERR_MODEL_INVALID"):  # nothing on a PC computes it
+        onnxruntime.InferenceSession(folder / "wrapped.onnx", providers=[rknn_ep.get_ep_name(), "CPUExecutionProvider"])
+
+
+def test_what_is_no_rknn_is_not_wrapped(tmp_path: Path) -> None:
+    (tmp_path / "x.rknn").write_bytes(b"PK\x03\x04" + bytes(200))
+    with pytest.raises(ArtifactError, match=r"is not a \.rknn file"):
+        wrap_rknn(tmp_path / "x.rknn", tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
