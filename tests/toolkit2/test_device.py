@@ -52,8 +52,8 @@ def test_a_session_runs_on_the_vendors_simulator(toolkit: Toolkit, folder: Path)
     for x in np.load(folder / "inputs.npy"):
         a, b = theirs.run(None, {"x": x})[0], ours.run(None, {"x": x})[0]
         step = np.diff(np.unique(b)).min()
-        # Every operator is exact there but for sums on the border of two codes, 1 in 10,000; such a code in the gate moves a product
-        # by several steps.
+        # Every operator is exact there but for sums on the border of two codes, 1 in 10,000; such a code in the gate moves a
+        # product by several steps.
         assert np.mean(np.abs(a - b) < step / 2) > 0.995
 
 
