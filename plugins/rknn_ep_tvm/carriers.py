@@ -12,6 +12,7 @@ description is key=value lines: `bundle` (SHA-256 of the content), `target`, and
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ from rknn_ep_tvm.running import RUN
 
 if TYPE_CHECKING:
     from tvm import IRModule
+
+log = logging.getLogger(__name__)
 
 CARRIERS = ("python", "native")
 
@@ -70,6 +73,12 @@ def bind(mod: IRModule, soc: str, options: Mapping[str, str]) -> IRModule:
             raise ArtifactError(
                 f"partition {name} was compiled for {made_for}, and the target is {soc}",
                 remedy=f"Import the model again with target='{soc}', or compile with target='rockchip/{made_for}'.",
+            )
+        if options.get("device", "board") != "simulator" and f"{soc}.rknn" not in Bundle.from_bytes(content, verify=False).names:
+            log.warning(
+                "partition %s holds no %s.rknn: it runs on simulators only; compile it for the board (docs/toolkit.md)",
+                border_of(content).partition,
+                soc,
             )
     carrier = options.get("carrier", "python")
     rewriter = _Rewriter(mod, options, native=carrier == "native")
