@@ -158,8 +158,8 @@ def test_every_command_is_documented() -> None:
     from rknn_ep.plugins import plugins
 
     commands = set(plugins().commands())
-    assert names_in("cli.md", r"^## (\w+)$") == commands
-    assert set(re.findall(r"^\| `rknn-ep (\w+)`", (ROOT / "README.md").read_text(), re.MULTILINE)) == commands
+    assert names_in("cli.md", r"^## ([\w-]+)$") == commands
+    assert set(re.findall(r"^\| `rknn-ep ([\w-]+)`", (ROOT / "README.md").read_text(), re.MULTILINE)) == commands
 
 
 def test_every_hook_is_documented() -> None:
