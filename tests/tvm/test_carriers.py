@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import rknn_ep_tvm
 from rknn_ep.errors import ArtifactError, ExecutionError, OptionError
@@ -85,13 +86,19 @@ def test_exported_library_runs_in_a_new_process(
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_exported_library_holds_each_constant_once(tmp_path: Path, carrier: str) -> None:
-    """Three readers of one bundle's worth of weights: the library is as large as the bundle and some code."""
-    module = imported(network(cpu_end=False)).mod
+    """A partition, and a convolution that stays with TVM: the bundle's content and the weights of the other."""
+    model = network(cpu_end=False)
+    weights = random((4, 8, 3, 3), seed=3)
+    model.graph.initializer.append(numpy_helper.from_array(weights, "w2"))
+    model.graph.node.append(helper.make_node("Conv", ["r", "w2"], ["z"], name="left"))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("z", TensorProto.FLOAT, (1, 4, 14, 14)))
+    module = imported(model, exclude_nodes="left").mod
     (bundle,) = rknn_ep_tvm.bundles(module).values()
-    weights = bundle.read("simulation.onnx")
     library = tmp_path / "exported.so"
     executable(module, carrier).export_library(str(library))
-    assert library.read_bytes().count(weights[:64]) == 1
+    content = library.read_bytes()
+    assert content.count(bundle.read("simulation.onnx")) == 1
+    assert content.count(weights.tobytes()) == 1
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
