@@ -137,6 +137,15 @@ def test_partition_of_another_soc_is_refused(module: Any) -> None:
         compiled(module, "rockchip/rk3576-sim")
 
 
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_board_of_another_soc_refuses_the_bundle(module: Any, tmp_path: Path, carrier: str) -> None:
+    library = tmp_path / "exported.so"
+    executable(module, carrier).export_library(str(library))
+    done = in_new_process(library, RKNN_EP_SIMULATED_SOC="rk3576")  # the board that the simulator stands for
+    assert done.returncode == 1
+    assert "RKNN_ERR_TARGET_PLATFORM_UNMATCH" in done.stderr and "was compiled for another SoC" in done.stderr
+
+
 def test_target_that_is_not_ours_is_refused(module: Any) -> None:
     with pytest.raises(OptionError, match=r"(?s)needs a target of Rockchip's, not llvm.*rockchip/rk3588-sim"):
         compiled(module, "llvm")
