@@ -32,8 +32,8 @@ class Pieces:
         return len(self._nodes)
 
     def names(self, first: int, last: int) -> tuple[str, ...]:
-        """What nodes first..last-1 are called: their names, else their operator and output."""
-        return tuple(node.name or f"{node.op_type} -> {node.outputs[0].name}" for node in self._nodes[first:last])
+        """What nodes first..last-1 are called, as the option exclude_nodes takes it: their names, else their first outputs."""
+        return tuple(node.name or node.outputs[0].name or "" for node in self._nodes[first:last])
 
     def describe(self, first: int, last: int) -> str:
         """The nodes in words: "Resize 'up'"; the two ends where they are many."""

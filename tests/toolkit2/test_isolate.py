@@ -149,6 +149,20 @@ def test_nodes_that_fail_only_together_are_found_together() -> None:
     assert "together" in error.message
 
 
+def test_a_node_without_a_name_is_called_by_its_output() -> None:
+    proto = onnx.load_model_from_string(chain(4, {}))
+    for one in proto.graph.node:
+        one.name = ""
+
+    def attempt(piece: bytes, seconds: float) -> ToolkitError | None:
+        made = {one.output[0] for one in onnx.load_model_from_string(piece).graph.node}
+        return ToolkitError("bad", kind="signal") if "t3" in made else None
+
+    error = locate(proto.SerializeToString(), attempt, ToolkitError("x: crashed", kind="signal"), name="p")
+    assert error.node == "t3"
+    assert "exclude_nodes=t3." in error.remedy
+
+
 def test_a_different_failure_of_a_piece_is_not_taken_for_the_same() -> None:
     def attempt(piece: bytes, seconds: float) -> ToolkitError | None:
         names = {one.name for one in onnx.load_model_from_string(piece).graph.node}
