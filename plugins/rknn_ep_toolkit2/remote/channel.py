@@ -40,8 +40,11 @@ class Channel:
         """The next message, or None when the other side is gone."""
         try:
             packet = self.connection.recv(_READ)
-        except ConnectionError:
-            return None
+        except ConnectionError:  # the other side went with something of ours unread; what it said before comes after this
+            try:
+                packet = self.connection.recv(_READ)
+            except ConnectionError:
+                return None
         if not packet:
             return None
         message = json.loads(packet)

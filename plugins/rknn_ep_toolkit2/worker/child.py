@@ -14,7 +14,7 @@ from typing import Any
 from rknn_ep_toolkit2.remote.channel import Channel
 from rknn_ep_toolkit2.worker import outcome
 from rknn_ep_toolkit2.worker.folders import JobFolder
-from rknn_ep_toolkit2.worker.server import ServerLostError
+from rknn_ep_toolkit2.worker.server import Server, ServerLostError
 
 Progress = Callable[[str, float], None]
 """(what is going on, share done 0..1)."""
@@ -29,8 +29,9 @@ _LONGEST_LOG = 4 << 20
 class Child:
     """One child process of a server, as long as its connection is open."""
 
-    def __init__(self, what: str, connection: socket.socket, folder: JobFolder) -> None:
+    def __init__(self, what: str, connection: socket.socket, folder: JobFolder, server: Server) -> None:
         self.what = what
+        self._server = server
         self.folder = folder
         self.pid = 0
         self.peak = 0
@@ -74,7 +75,7 @@ class Child:
                 self.kill()
                 raise outcome.timed_out(self.what, seconds, self.log())
             if message is None:
-                raise outcome.lost(self.what, self.log())
+                raise outcome.lost(self.what, f"{self.log()}\n{self._server.words()}".strip(), self._server.exit_code())
             if "progress" in message:
                 if progress is not None:
                     progress(message["progress"], message["share"])

@@ -76,11 +76,10 @@ def cancelled(what: str, log: str) -> ToolkitError:
     return ToolkitError(f"{what}: cancelled", kind="cancelled", log=cleaned(log))
 
 
-def lost(what: str, log: str) -> ToolkitError:
-    """The server went, and the job with it."""
-    return ToolkitError(
-        f"{what}: the toolkit's server process was killed from outside", kind="killed", log=cleaned(log), remedy=_AGAIN
-    )
+def lost(what: str, log: str, code: int | None) -> ToolkitError:
+    """The server went, and the job with it; `code` is its exit code or minus a signal's number."""
+    how = {None: "does not answer any more", -signal.SIGKILL: "was killed from outside"}.get(code, f"ended ({code})")
+    return ToolkitError(f"{what}: the toolkit's server process {how}", kind="killed", log=cleaned(log), remedy=_AGAIN)
 
 
 def disk(what: str, log: str) -> ToolkitError:

@@ -158,7 +158,7 @@ class Workers:
                 for file, content in files.items():
                     folder.put(file, content)
                 message = {"folder": str(folder.path), "session": session, "memory_limit": memory_limit}
-                child = Child(what, server.request(message), folder)
+                child = Child(what, server.request(message), folder, server)
                 self._living.add(child)
                 child.wait_until_accepted(_ACCEPT_SECONDS)
                 return child
@@ -168,7 +168,7 @@ class Workers:
             except BaseException:
                 folder.remove()
                 raise
-        raise outcome.lost(what, "")
+        raise outcome.lost(what, "", None)
 
     def _server(self, toolkit: Toolkit) -> Server:
         with self._lock:

@@ -116,6 +116,13 @@ class Server:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    def exit_code(self) -> int | None:
+        """How it ended: exit code or minus a signal's number, waiting a moment for it; None: it runs."""
+        try:
+            return self._process.wait(_LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+
     def close(self) -> None:
         """Take it down with all its children and folders."""
         self._control.close()  # the server leaves by itself
@@ -133,8 +140,11 @@ class Server:
 
     def words(self) -> str:
         """What the server itself wrote, its children's logs are elsewhere."""
-        size = os.fstat(self._log).st_size
-        return cleaned(os.pread(self._log, _LONGEST_LOG, max(0, size - _LONGEST_LOG)).decode(errors="replace"))
+        try:
+            size = os.fstat(self._log).st_size
+            return cleaned(os.pread(self._log, _LONGEST_LOG, max(0, size - _LONGEST_LOG)).decode(errors="replace"))
+        except OSError:  # it was closed in the meantime
+            return ""
 
     def _let_go(self, *, remove: bool) -> None:
         for root in self._roots:
