@@ -1,8 +1,8 @@
 """Finds objects in a picture with YOLOv5, by one of three flows that give the same boxes.
 
-    python detect.py yolov5s_ctx.onnx photo.jpg --flow onnxruntime --output boxes.png
-    python detect.py yolov5s.rknnctx photo.jpg --flow copying
-    python detect.py yolov5s.rknnctx photo.jpg --flow zero_copy
+python detect.py yolov5s_ctx.onnx photo.jpg --flow onnxruntime --output boxes.png
+python detect.py yolov5s.rknnctx photo.jpg --flow copying
+python detect.py yolov5s.rknnctx photo.jpg --flow zero_copy
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 from detection.decode import CONFIDENCE, OVERLAP, Detection, candidates, suppress
 from detection.draw import draw
 from detection.flows import Copying, Flow, OnnxRuntime, ZeroCopy
 from detection.letterbox import letterbox
+from PIL import Image
 
 
 def detect(flow: Flow, picture: np.ndarray, confidence: float = CONFIDENCE, overlap: float = OVERLAP) -> list[Detection]:
@@ -44,7 +43,9 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=CONFIDENCE)
     parser.add_argument("--overlap", type=float, default=OVERLAP)
     parser.add_argument("--output", type=Path, help="where to write the picture with its boxes")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the provider, such as target=rk3588")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="of the provider, such as target=rk3588"
+    )
     arguments = parser.parse_args()
     picture = np.asarray(Image.open(arguments.picture).convert("RGB"))
     flow = open_flow(arguments.flow, arguments.model, dict(option.split("=", 1) for option in arguments.option))

@@ -2,8 +2,8 @@
 
     python make_model.py yolov5s.onnx
 
-The trained weights are not ours to give: this one has the shapes, the operators and the 7,225,885 parameters of the real one, finds
-boxes in every picture, and means nothing by them. A yolov5s.onnx of your own takes its place everywhere here.
+The trained weights are not ours to give: this one has the shapes, the operators and the 7,225,885 parameters of the real
+one, finds boxes in every picture, and means nothing by them. A yolov5s.onnx of your own takes its place everywhere here.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ HEAD, OBJECTNESS, CLASS = 0.25, -4.0, -2.0
 
 
 class Writer:
-    """Adds layers to a graph; values are names. A small picture runs along, so that every convolution can be scaled by what it sees."""
+    """Adds layers to a graph; values are names. A small picture runs along: every convolution is scaled by what it sees."""
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
         # Patches of every size, as in photographs, with a grain over them.
-        layers = [self.random.normal(0, 1, (1, 1, 160 // step, 160 // step)).repeat(step, 2).repeat(step, 3) for step in (1, 4, 10, 40)]
+        layers = [
+            self.random.normal(0, 1, (1, 1, 160 // step, 160 // step)).repeat(step, 2).repeat(step, 3) for step in (1, 4, 10, 40)
+        ]
         grey = sum(weight * layer for weight, layer in zip((0.03, 0.08, 0.2, 0.4), layers, strict=True))
         tint = self.random.normal(0.45, 0.05, (1, 3, 1, 1))
         self.seen = {"images": np.clip(grey + tint, 0, 1).astype(np.float32)}
@@ -60,7 +62,9 @@ class Writer:
         trial = helper.make_node("Conv", [source, "w"], ["y"], kernel_shape=[kernel] * 2, **attributes)
         raw = _run(trial, {source: self.seen[source]}, [numpy_helper.from_array(weight, "w")])
         mean = raw.mean((0, 2, 3), keepdims=True)
-        factor = deviation / float((raw - mean).std())  # one for the layer: a channel that sees little here may see much elsewhere
+        factor = deviation / float(
+            (raw - mean).std()
+        )  # one for the layer: a channel that sees little here may see much elsewhere
         offset = bias - mean.reshape(-1) * factor
         folded = (weight * np.float32(factor)).astype(np.float32)
         return self.node("Conv", [source], [folded, offset.astype(np.float32)], kernel_shape=[kernel] * 2, **attributes)

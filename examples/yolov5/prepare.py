@@ -20,9 +20,7 @@ def prepare(model: Path, calibration: Path, target: str, **options: str) -> Path
     camera = model.with_name(f"{model.stem}_camera.onnx")
     rknn_ep.camera_input(model, camera, std=255)
     compiled = model.with_name(f"{model.stem}_ctx.onnx")
-    report = rknn_ep.compile(
-        camera, compiled, embed_mode=0, target=target, calibration=str(calibration), resize="pad", **options
-    )
+    report = rknn_ep.compile(camera, compiled, embed_mode=0, target=target, calibration=str(calibration), resize="pad", **options)
     print(report.to_table())
     nodes = read_epcontext(compiled).own
     if len(nodes) == 1 and isinstance(nodes[0].payload, Path):

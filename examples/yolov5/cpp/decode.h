@@ -25,11 +25,12 @@ struct Output {
 constexpr int kAnchors = 3, kFields = 5;
 constexpr size_t kMost = 300;
 
-inline const float (&anchors_of(int stride))[kAnchors][2] {
+inline const float (&anchors_of(int stride)) [kAnchors][2] {
   static constexpr float kSizes[3][kAnchors][2] = {
       {{10, 13}, {16, 30}, {33, 23}}, {{30, 61}, {62, 45}, {59, 119}}, {{116, 90}, {156, 198}, {373, 326}}};
   if (stride != 8 && stride != 16 && stride != 32) {
-    throw std::runtime_error("a head of stride " + std::to_string(stride) + ": this program takes the raw form of YOLOv5");
+    throw std::runtime_error("a head of stride " + std::to_string(stride) +
+                             ": this program takes the raw form of YOLOv5");
   }
   return kSizes[stride == 8 ? 0 : stride == 16 ? 1 : 2];
 }
@@ -37,7 +38,8 @@ inline const float (&anchors_of(int stride))[kAnchors][2] {
 inline std::vector<Detection> candidates(std::vector<Output> outputs, int size, float confidence) {
   std::sort(outputs.begin(), outputs.end(), [](const Output& a, const Output& b) { return a.rows > b.rows; });
   const bool activated = std::all_of(outputs.begin(), outputs.end(), [](const Output& output) {
-    return std::all_of(output.values.begin(), output.values.end(), [](float value) { return value >= 0 && value <= 1; });
+    return std::all_of(output.values.begin(), output.values.end(),
+                       [](float value) { return value >= 0 && value <= 1; });
   });
   const auto probability = [activated](float value) { return activated ? value : 1.0F / (1.0F + std::exp(-value)); };
   std::vector<Detection> found;
@@ -80,7 +82,8 @@ inline float overlap(const Detection& a, const Detection& b) {
 }
 
 inline std::vector<Detection> suppress(std::vector<Detection> found, float most_overlap) {
-  std::stable_sort(found.begin(), found.end(), [](const Detection& a, const Detection& b) { return a.score > b.score; });
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Detection& a, const Detection& b) { return a.score > b.score; });
   std::vector<Detection> stay;
   for (const Detection& one : found) {
     if (stay.size() == kMost) break;

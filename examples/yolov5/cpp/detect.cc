@@ -29,8 +29,9 @@ int run(const std::string& model, const std::string& path, const std::string& na
   std::vector<Detection> found = suppress(candidates(flow->run(square), flow->size(), kConfidence), kOverlap);
   for (Detection& one : found) {
     to_picture(one, place);
-    std::printf("%d %.4f %.2f %.2f %.2f %.2f\n", one.kind, static_cast<double>(one.score), static_cast<double>(one.box[0]),
-                static_cast<double>(one.box[1]), static_cast<double>(one.box[2]), static_cast<double>(one.box[3]));
+    std::printf("%d %.4f %.2f %.2f %.2f %.2f\n", one.kind, static_cast<double>(one.score),
+                static_cast<double>(one.box[0]), static_cast<double>(one.box[1]), static_cast<double>(one.box[2]),
+                static_cast<double>(one.box[3]));
   }
   if (output != nullptr) {
     for (size_t i = found.size(); i > 0; --i) draw(picture, found[i - 1]);

@@ -23,7 +23,8 @@ class Flow {
     if (numbers.n_input != 1) throw std::runtime_error("the model has more than one input");
     for (uint32_t i = 0; i < numbers.n_output; ++i) outputs_.push_back(query(RKNN_QUERY_OUTPUT_ATTR, i));
     for (const rknn_tensor_attr& attr : outputs_) {
-      if (attr.n_dims != 4) throw std::runtime_error("this program takes the raw form of YOLOv5: three outputs [1,255,S,S]");
+      if (attr.n_dims != 4)
+        throw std::runtime_error("this program takes the raw form of YOLOv5: three outputs [1,255,S,S]");
     }
     input_ = query(RKNN_QUERY_INPUT_ATTR, 0);
   }
@@ -122,7 +123,8 @@ class ZeroCopy final : public Flow {
     for (size_t c = 0; c < static_cast<size_t>(output.channels); ++c) {
       const int8_t* from = codes + c / block * pixels * block + c % block;
       for (size_t p = 0; p < pixels; ++p) {
-        output.values[c * pixels + p] = (static_cast<float>(from[p * block]) - static_cast<float>(attr.zp)) * attr.scale;
+        output.values[c * pixels + p] =
+            (static_cast<float>(from[p * block]) - static_cast<float>(attr.zp)) * attr.scale;
       }
     }
     return output;

@@ -16,7 +16,9 @@ struct Picture {
 
   Picture(int w, int h, uint8_t grey = 0)
       : width(w), height(h), pixels(static_cast<size_t>(w) * static_cast<size_t>(h) * 3, grey) {}
-  uint8_t* at(int x, int y) { return &pixels[(static_cast<size_t>(y) * static_cast<size_t>(width) + static_cast<size_t>(x)) * 3]; }
+  uint8_t* at(int x, int y) {
+    return &pixels[(static_cast<size_t>(y) * static_cast<size_t>(width) + static_cast<size_t>(x)) * 3];
+  }
   const uint8_t* at(int x, int y) const { return const_cast<Picture*>(this)->at(x, y); }
 };
 
@@ -58,7 +60,8 @@ inline std::vector<Tap> taps(int before, int after) {
   for (int i = 0; i < after; ++i) {
     const double place = std::clamp((i + 0.5) * (static_cast<double>(before) / after) - 0.5, 0.0, before - 1.0);
     const int first = static_cast<int>(std::floor(place));
-    found.push_back({first, std::min(first + 1, before - 1), static_cast<int>(std::floor((place - first) * 2048 + 0.5))});
+    found.push_back(
+        {first, std::min(first + 1, before - 1), static_cast<int>(std::floor((place - first) * 2048 + 0.5))});
   }
   return found;
 }
@@ -80,7 +83,8 @@ inline Picture letterbox(const Picture& picture, int size, Place& place) {
       const Tap& column = columns[static_cast<size_t>(x)];
       for (int c = 0; c < 3; ++c) {
         const auto line = [&](int from) {
-          return picture.at(column.first, from)[c] * (2048 - column.weight) + picture.at(column.second, from)[c] * column.weight;
+          return picture.at(column.first, from)[c] * (2048 - column.weight) +
+                 picture.at(column.second, from)[c] * column.weight;
         };
         const int64_t sum = static_cast<int64_t>(line(row.first)) * (2048 - row.weight) +
                             static_cast<int64_t>(line(row.second)) * row.weight;

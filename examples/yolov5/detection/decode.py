@@ -28,7 +28,9 @@ class Detection:
     """x1 y1 x2 y2"""
 
 
-def candidates(outputs: Sequence[np.ndarray], size: int, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def candidates(
+    outputs: Sequence[np.ndarray], size: int, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What passes the threshold: boxes [N,4] x1 y1 x2 y2 in the square, scores [N], classes [N].
 
     Args:
@@ -48,8 +50,11 @@ def candidates(outputs: Sequence[np.ndarray], size: int, confidence: float = CON
     raw = [_cells(output, size) for output in outputs]
     if {stride for stride, _ in raw} != set(ANCHORS):
         raise ValueError(f"neither [1,N,85] nor three heads of a {size} square: {[output.shape for output in outputs]}")
-    activated = all(0 <= cells.min() and cells.max() <= 1 for _, cells in raw)
-    parts = [_decode(cells if activated else _sigmoid(cells), stride, confidence) for stride, cells in sorted(raw, key=lambda one: one[0])]
+    activated = all(cells.min() >= 0 and cells.max() <= 1 for _, cells in raw)
+    parts = [
+        _decode(cells if activated else _sigmoid(cells), stride, confidence)
+        for stride, cells in sorted(raw, key=lambda one: one[0])
+    ]
     boxes, scores, kinds = (np.concatenate(column) for column in zip(*parts, strict=True))
     return boxes, scores, kinds
 
@@ -82,7 +87,7 @@ def _chosen(
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, kinds: np.ndarray, overlap: float = OVERLAP) -> list[int]:
-    """Indices of the boxes that stay, best first: a box goes where a better one of its class overlaps it by more than `overlap`."""
+    """Indices of the boxes that stay, best first: a box goes where a better one of its class overlaps it by more."""
     order = np.argsort(-scores, kind="stable")
     stay: list[int] = []
     while order.size and len(stay) < MOST:

@@ -86,6 +86,8 @@ class ZeroCopy:
         self.outputs = []
         for index, normal in enumerate(self.context.outputs):
             native = self.context.attr(rknn.QUERY_NATIVE_OUTPUT_ATTR, index)
+            if native.fmt != rknn.NC1HWC2 or native.type != rknn.INT8:
+                raise SystemExit("the zero-copy flow reads int8 in NC1HWC2: compile the model in int8")
             codes = np.frombuffer(self.context.bind(native, native.size_with_stride), np.int8)
             self.outputs.append((codes[: native.n_elems].reshape(native.dims[: native.n_dims]), native, normal.dims[1]))
 

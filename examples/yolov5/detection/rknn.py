@@ -52,10 +52,13 @@ def library() -> c.CDLL:
     path = os.environ.get("RKNN_EP_LIBRKNNRT")
     if path is None:
         from rknn_ep.runtime.devices import choose_device
+        from rknn_ep.runtime.native import onnxruntime_library
 
         runtime = choose_device("auto")
         assert runtime.library is not None
         path = str(runtime.library())
+        if runtime.name == "simulator":  # it computes with ONNX Runtime; `rknn-ep simulator-env` says the same to C programs
+            os.environ.setdefault("RKNN_EP_ONNXRUNTIME", str(onnxruntime_library()))
     loaded = c.CDLL(path)
     for name in ("rknn_query", "rknn_inputs_set", "rknn_run", "rknn_outputs_get", "rknn_outputs_release", "rknn_set_io_mem"):
         getattr(loaded, name).restype = c.c_int
