@@ -14,6 +14,11 @@ std::unique_ptr<T, Release> owned(T* pointer, Release release) {
   return std::unique_ptr<T, Release>(pointer, release);
 }
 
+// Bytes of weights from which memory counts for more than speed. ONNX Runtime's float convolutions are 1.5 to 2.7 times
+// as fast with weights in a layout of their own, of which it holds two copies beside the file; without, it reads the
+// file.
+constexpr size_t kLargeWeights = size_t{128} << 20;
+
 std::string shape_text(const std::vector<int64_t>& dims) {
   std::string text = "[";
   for (size_t i = 0; i < dims.size(); ++i) text += (i ? "," : "") + std::to_string(dims[i]);
@@ -72,6 +77,9 @@ void Session::create(ort::OrtSessionOptions* options, Bytes model, const Weights
     const std::string folder = slash == std::string::npos ? "." : weights.path.substr(0, slash + 1);
     const std::string text = relocated(model, weights.path.substr(slash + 1), weights.begin);
     check(api.AddSessionConfigEntry(options, "session.model_external_initializers_file_folder_path", folder.c_str()));
+    if (weights.bytes.size >= kLargeWeights) {
+      check(api.AddSessionConfigEntry(options, "optimization.disable_specified_optimizers", "NchwcTransformer"));
+    }
     check(api.CreateSessionFromArray(engine_->environment(), text.data(), text.size(), options, &session_));
     return;
   }
