@@ -32,9 +32,6 @@ fused cores of the RK3588's die in nvmem), and the operator list V2.3.2 for thos
 TARGETS = {"rk3588s": "rk3588", "rk3583": "rk3588", "rk3582": "rk3588"}
 """SoCs that are compiled for as another one: the same die, sold with fewer pins or fewer cores."""
 
-FAMILIES = (frozenset({"rk3566", "rk3568"}), frozenset({"rv1103", "rv1106"}), frozenset({"rv1103b", "rv1106b"}))
-"""Targets whose .rknn files run on each other; the files say so (support_target_platform)."""
-
 
 @dataclass(frozen=True)
 class Soc:

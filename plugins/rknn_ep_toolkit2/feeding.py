@@ -66,7 +66,7 @@ def samples_of(
 def _feeds(
     proto: onnx.ModelProto, model: EpcontextModel, inputs: Path, options: Options, most: int
 ) -> Sequence[Mapping[str, Array]]:
-    known = {tensor.name: tensor.dims for node in model.own if node.description for tensor in node.description.inputs}
+    known = {tensor.name: tensor.border_dims for node in model.own if node.description for tensor in node.description.inputs}
     constants = {item.name for item in proto.graph.initializer}
     facts = [_facts(value, known, options) for value in proto.graph.input if value.name not in constants]
     source = open_samples(inputs, facts, mean=options.mean, std=options.std, color=options.color, resize=options.resize)

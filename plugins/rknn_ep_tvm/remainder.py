@@ -58,7 +58,10 @@ def _stand_in(part: BuiltPartition) -> ir.Model:
     description = NativeDescription.from_text(part.native_text)
 
     def values(tensors: Any) -> list[ir.Value]:
-        return [ir.Value(name=one.name, type=ir.TensorType(ir.DataType[one.dtype]), shape=ir.Shape(one.dims)) for one in tensors]
+        return [
+            ir.Value(name=one.name, type=ir.TensorType(ir.DataType[one.border_dtype]), shape=ir.Shape(one.border_dims))
+            for one in tensors
+        ]
 
     inputs, outputs = values(description.inputs), values(description.outputs)
     node = ir.Node(DOMAIN, OPERATOR, inputs, [ir.AttrString("partition", part.name)], outputs=outputs, name=part.name)

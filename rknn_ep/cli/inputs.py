@@ -80,6 +80,12 @@ def _picture(path: Path, item: TensorFacts, options: Options) -> Mapping[str, An
     picture = load_picture(
         path, item.name, item.shape or (), mean=options.mean, std=options.std, color=options.color, resize=options.resize
     )
+    if item.dtype == "UINT8":  # a picture that goes in as it is
+        import numpy as np
+
+        if picture.min() < 0 or picture.max() > 255:
+            raise ModelError(f"input '{item.name}' takes bytes: leave --mean and --std out, the model has them inside")
+        picture = np.rint(picture).astype(np.uint8)
     return {item.name: picture}
 
 

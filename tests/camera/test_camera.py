@@ -238,3 +238,39 @@ def test_mean_and_std_twice_are_told(folder: Path) -> None:
 
     with pytest.raises(CalibrationError, match="takes bytes, and mean and std leave no bytes"):
         build(load_model(folder / "camera.onnx"), Options.parse({"calibration": folder / "photos", "mean": "123", "std": "58"}))
+
+
+def test_the_command_line_feeds_pictures(folder: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from rknn_ep.cli.main import build_app
+    from rknn_ep.plugins import plugins
+
+    arguments = [
+        "run",
+        str(folder / "camera.onnx"),
+        str(folder / "photos" / "0.png"),
+        "--precision",
+        "fp16",
+        "-o",
+        str(tmp_path / "o.npz"),
+    ]
+    result = CliRunner().invoke(build_app(plugins()), arguments)
+    assert result.exit_code == 0, result.output
+    (output,) = np.load(tmp_path / "o.npz").values()
+    np.testing.assert_array_equal(output, npu(folder / "camera.onnx", precision="fp16").run(None, {"images": picture(folder)})[0])
+    assert CliRunner().invoke(build_app(plugins()), [*arguments, "--mean", "300"]).exit_code != 0
+
+
+def test_the_vendors_habits_take_the_picture_too(folder: Path, tmp_path: Path) -> None:
+    from rknn_ep.compat.rknnlite import RKNNLite
+
+    compiled = tmp_path / "camera_ctx.onnx"
+    rknn_ep.compile(folder / "camera.onnx", compiled, embed_mode=0, calibration=str(folder / "photos"))
+    lite = RKNNLite()
+    assert lite.load_rknn(str(next(tmp_path.glob("*.rknnctx")))) == 0
+    assert lite.init_runtime() == 0
+    (output,) = lite.inference([picture(folder)])
+    lite.release()
+    with Session(compiled, device="simulator") as session:
+        np.testing.assert_array_equal(output.reshape(session.outputs[0].shape), session.run([picture(folder)])[0])
