@@ -39,10 +39,10 @@ _HOME = {
 @hookimpl
 def rknn_ep_frontends() -> Iterable[Frontend]:
     """`rknn_ep.register()` registers with TVM what `import tvm` registers by itself where autoloading is on."""
-    from rknn_ep_tvm.backend import register, unregister
+    from rknn_ep_tvm.backend import register_if_loaded, unregister
     from rknn_ep_tvm.version import unavailable
 
-    yield Frontend("tvm", register, unregister, available=unavailable, description="Apache TVM 0.27 (Relax)")
+    yield Frontend("tvm", register_if_loaded, unregister, available=unavailable, description="Apache TVM 0.27 (Relax)")
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,8 @@ runtime-only mode, where no compiler exists. Nothing heavy is imported here: a p
 
 from __future__ import annotations
 
+import sys
+
 from rknn_ep import errors
 from rknn_ep_tvm.version import require
 
@@ -36,6 +38,15 @@ def register() -> None:
 
         targets.register()
         pipeline.register()
+
+
+def register_if_loaded() -> None:
+    """What `rknn_ep.register()` does here: nothing where TVM is not loaded, because `import tvm` will then call `autoload`.
+
+    Programs that use another runtime must not wait for TVM, which takes seconds to import.
+    """
+    if "tvm" in sys.modules:
+        register()
 
 
 def unregister() -> None:

@@ -85,6 +85,17 @@ def test_importing_the_plugin_does_not_import_tvm() -> None:
     assert done.stdout.strip() == "False", done.stderr
 
 
+def test_registering_does_not_import_tvm_but_reaches_one_that_is_loaded() -> None:
+    done = python("import sys, rknn_ep; rknn_ep.register(); print('tvm' in sys.modules)")
+    assert done.stdout.strip() == "False", done.stderr
+    done = python(
+        "import tvm, tvm_ffi, rknn_ep; rknn_ep.register('tvm')\n"
+        "print(tvm_ffi.get_global_func('rknn_ep.run', allow_missing=True) is not None)",
+        TVM_DEVICE_BACKEND_AUTOLOAD="0",
+    )
+    assert done.stdout.strip() == "True", done.stderr
+
+
 def test_native_library_may_be_loaded_from_two_paths(tmp_path: Path) -> None:
     """A second copy would abort the process if it registered again."""
     done = python(
