@@ -31,6 +31,7 @@ BENCHMARKS = (
     "calibration",
     "accuracy",
     "conversion",
+    "runtime",
     "toolkit_builds",
     "tvm",
 )

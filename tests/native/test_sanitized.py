@@ -53,8 +53,16 @@ def test_the_build_is_used_and_is_sanitized(sanitized):
     assert b"__asan_init" in library.read_bytes()
 
 
-@pytest.mark.parametrize("module", ["test_session", "test_serializer", "test_epcontext", "test_failures", "test_io_mode"])
-def test_the_provider_is_clean(sanitized, module):
+MODULES = (
+    *(f"onnxruntime/test_{name}" for name in ("session", "serializer", "epcontext", "failures", "io_mode", "memory")),
+    "runtime/test_session",
+    "compat/test_rknnlite",
+    "native/test_board_library",
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_provider_and_runtime_are_clean(sanitized, module):
     command = (
         sys.executable,
         "-m",
@@ -65,7 +73,7 @@ def test_the_provider_is_clean(sanitized, module):
         "not slow",
         "-p",
         "no:cacheprovider",
-        f"tests/onnxruntime/{module}.py",
+        f"tests/{module}.py",
     )
     done = run(*command, env=sanitized, timeout=900)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]

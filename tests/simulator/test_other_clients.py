@@ -1,47 +1,30 @@
-"""Programs that nobody here wrote, against our librknnrt.so: the wheel ztu-somemodelruntime-ez-rknn-async.
-
-It is AGPL: a test client in an environment of its own, never a dependency. RKNN_EP_EZ_RKNN_PYTHON names the Python of such an
-environment; without it one is made in the user's cache.
-"""
+"""Programs that nobody here wrote, against our librknnrt.so: the wheel ztu-somemodelruntime-ez-rknn-async."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 import rknn_ep
 from rknn_ep.runtime import Session
 from rknn_ep_simulator.environment import environment
 from rknn_ep_simulator.stand_in import write_stand_in
-from tests import models
+from tests import ez_environment, models
 from tests.required import missing
 
 pytestmark = pytest.mark.slow
 
-WHEEL = "ztu-somemodelruntime-ez-rknn-async==0.11.0"
-
 
 @pytest.fixture(scope="module")
 def ez_python() -> Path:
-    if chosen := os.environ.get("RKNN_EP_EZ_RKNN_PYTHON"):
-        return Path(chosen)
-    folder = models.ASSETS / "environments" / WHEEL
-    python = folder / "bin" / "python"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "ready").exists():
-            for command in ([sys.executable, "-m", "venv", str(folder)], [str(python), "-m", "pip", "install", "-q", WHEEL]):
-                done = subprocess.run(command, check=False, capture_output=True, text=True)
-                if done.returncode:
-                    missing("ez-rknn", f"{WHEEL} cannot be installed: {done.stderr.strip()[-300:]}")
-            (folder / "ready").touch()
-    return python
+    found = ez_environment.ez_python()
+    if isinstance(found, str):
+        missing("ez-rknn", found)
+    return Path(found)
 
 
 @pytest.mark.models
