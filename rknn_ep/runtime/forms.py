@@ -57,7 +57,7 @@ class Form:
             if info.device is not None and array.nbytes < info.device.nbytes:
                 raise ShapeError(f"'{info.name}' takes {info.device.nbytes} bytes as they are, not {array.nbytes}")
             return cls(array, RKNN_NUMBERS[array.dtype], _UNDEFINED, True)
-        expected = info.shape
+        expected = info.planar
         if len(expected) == 4 and layout == "NHWC":
             expected = (expected[0], *expected[2:], expected[1])
         if array.shape != expected:
@@ -72,6 +72,7 @@ class Form:
         """
         if self.pass_through:
             raise ShapeError(f"'{info.name}': this device takes nothing as it is")
-        nhwc = self.format == _FORMATS["NHWC"]
-        array = self.array.transpose(0, 3, 1, 2) if nhwc else self.array
+        turned = (self.format == _FORMATS["NHWC"]) != info.picture
+        order = (0, 2, 3, 1) if info.picture else (0, 3, 1, 2)
+        array = self.array.transpose(order) if turned and self.array.ndim == 4 else self.array
         return np.ascontiguousarray(array, info.dtype)

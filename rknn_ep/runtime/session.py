@@ -208,7 +208,11 @@ class Session:
         with self._lock:  # Python executors promise nothing about threads
             if self._closed or self._python is None:
                 raise ExecutionError("the session is closed", remedy="Open a new one.")
-            for result, made in zip(results, self._python.run(arrays), strict=True):
+            given = [
+                np.ascontiguousarray(array.transpose(0, 3, 1, 2), np.float32) if info.picture else array
+                for array, info in zip(arrays, self.inputs, strict=True)
+            ]
+            for result, made in zip(results, self._python.run(given), strict=True):
                 result[...] = made
 
     def _execute_forms(self, forms: Sequence[Form], results: Sequence[Array]) -> None:

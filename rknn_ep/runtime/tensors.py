@@ -47,6 +47,13 @@ class TensorInfo:
     """How the device's own memory holds it; None where the device does not say."""
     bound: Callable[[], np.ndarray[Any, Any]] | None = field(default=None, repr=False, compare=False)
     """Gives `buffer`."""
+    picture: bool = False
+    """A camera's picture: uint8 [N,H,W,C] goes in as it is, and the device computes with its numbers as [N,C,H,W]."""
+
+    @property
+    def planar(self) -> tuple[int, ...]:
+        """The shape as the device computes with it: NCHW for pictures."""
+        return (self.shape[0], self.shape[3], *self.shape[1:3]) if self.picture else self.shape
 
     @property
     def buffer(self) -> np.ndarray[Any, Any]:
@@ -93,6 +100,7 @@ class TensorInfo:
             tensor.zero_point,
             device,
             bound,
+            bool(tensor.border),
         )
 
     def array(self, value: Any) -> np.ndarray[Any, Any]:
