@@ -32,6 +32,7 @@ BENCHMARKS = (
     "accuracy",
     "conversion",
     "runtime",
+    "simulator_api",
     "toolkit_builds",
     "tvm",
 )

@@ -1,5 +1,5 @@
-"""The native libraries under the address and undefined-behaviour sanitizers: the provider's tests once more, on a build of
-their own. A bad read, a use after free, an overflow or a null reference ends that run with a report, which fails the test."""
+"""The native libraries under the address and undefined-behaviour sanitizers: provider's and simulator's tests once more, on a
+build of their own. A bad read, a use after free, an overflow or a null reference ends that run with a report, which fails the test."""
 
 import os
 import shutil
@@ -53,28 +53,30 @@ def test_the_build_is_used_and_is_sanitized(sanitized):
     assert b"__asan_init" in library.read_bytes()
 
 
+SIMULATOR = (
+    "copying_flow",
+    "zero_copy_flow",
+    "asynchronous",
+    "memory",
+    "flags",
+    "matmul",
+    "custom_ops",
+    "companions",
+    "damage",
+    "hostile",
+)
 MODULES = (
     *(f"onnxruntime/test_{name}" for name in ("session", "serializer", "epcontext", "failures", "io_mode", "memory")),
     "runtime/test_session",
     "compat/test_rknnlite",
     "native/test_board_library",
+    *(f"simulator/test_{name}" for name in SIMULATOR),
 )
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_provider_and_runtime_are_clean(sanitized, module):
-    command = (
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-m",
-        "not slow",
-        "-p",
-        "no:cacheprovider",
-        f"tests/{module}.py",
-    )
+def test_the_libraries_are_clean(sanitized, module):
+    command = (sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", f"tests/{module}.py")
     done = run(*command, env=sanitized, timeout=900)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     assert "ERROR: AddressSanitizer" not in done.stderr
