@@ -52,6 +52,11 @@ def configuration(target: Target, *, simulated: bool = False, options: Mapping[s
     return {**found, "mtriple": target.triple, "mcpu": target.cpu}
 
 
+def host_configuration() -> dict[str, Any]:
+    """The TVM target of this computer's own CPU."""
+    return {"kind": "llvm", "mtriple": _host_triple(), "mcpu": _host_cpu()}
+
+
 def make_target(name: str, **options: Any) -> TvmTarget:
     """A TVM target with options for the pipeline `rknn`: `make_target("rockchip/rk3588", carrier="native", contexts=3)`.
 

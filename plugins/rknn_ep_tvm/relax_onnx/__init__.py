@@ -1,0 +1,10 @@
+"""Relax functions as ONNX: what the planner, the quantiser and the compilers of rknn_ep work on.
+
+One converter an operator, `@converter("relax.nn.conv2d")`, in elementwise, layers, shapes and reductions; `graph.to_onnx`
+walks a function. What no converter takes becomes a node of the domain `tvm.relax`, which every capability table refuses.
+"""
+
+from rknn_ep_tvm.relax_onnx.graph import DOMAIN, Converted, to_onnx
+from rknn_ep_tvm.relax_onnx.writer import converters
+
+__all__ = ["DOMAIN", "Converted", "converters", "to_onnx"]

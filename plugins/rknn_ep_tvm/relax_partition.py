@@ -1,0 +1,201 @@
+"""From a Relax module to one whose partitions are compiled: `partition_for_rknn`.
+
+The function is written as ONNX and planned by the core, so that the capability tables judge Relax programs by the same
+rules as ONNX models. TVM's own passes then cut the module where the plan says so (FuseOpsByPattern, with patterns whose
+checks ask the plan, and MergeCompositeFunctions), and each function that comes out is compiled by the core.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tvm
+from tvm import relax
+from tvm.relax.dpl import is_op, wildcard
+
+from rknn_ep.errors import ModelError
+from rknn_ep.importing import load_source
+from rknn_ep.options import Options
+from rknn_ep.partitioning import report as reports
+from rknn_ep.pipeline import Progress, build, make_plan
+from rknn_ep.plugins import plugins
+from rknn_ep_tvm import targets
+from rknn_ep_tvm.carriers import partition_call
+from rknn_ep_tvm.importing import Imported
+from rknn_ep_tvm.relax_calibration import write_samples
+from rknn_ep_tvm.relax_onnx import Converted, to_onnx
+from rknn_ep_tvm.relax_simplify import simplify
+
+if TYPE_CHECKING:
+    from tvm import IRModule
+    from tvm.relax.dpl import PatternCheckContext
+
+    from rknn_ep.partitioning.partitioner import Plan
+
+CODEGEN = "rknn"
+_WHOLE_MODEL = ("input_shapes", "dimensions", "exclude_nodes", "exclude_ops", "mean", "std", "report")
+"""Options that speak of the whole model: they are done with once it is planned."""
+
+
+def partition_for_rknn(
+    mod: IRModule, *, target: str = "", function: str = "main", progress: Progress | None = None, **options: Any
+) -> Imported:
+    """Compile the parts of a Relax module that the NPU takes; everything else stays as it is.
+
+    Args:
+        mod: a module whose `function` holds Relax operators on static shapes, as TVM's frontends and `relax.Function`s written
+            by hand do; channels first.
+        target: `rk3588`, or a TVM target's name: `rockchip/rk3588`, `rockchip/rk3588-sim`.
+        function: the function to partition.
+        progress: called as the work goes on.
+        **options: provider options, docs/options.md: calibration, precision, ... Calibration runs the module itself.
+
+    Returns:
+        The module and the report; nodes are called after the Relax variables that they compute.
+
+    Raises:
+        ShapeError: a dimension is symbolic; the message names it and how to bind it.
+        ModelError: the module has no such function, or it has control flow.
+        RknnEpError: as `rknn_ep.compile`.
+    """
+    given = dict(options)
+    if target:
+        given["target"], simulated = targets.split_name(target)
+        if simulated:
+            given.setdefault("device", "simulator")
+    parsed = Options.parse(given)
+    return _partition(mod, function, parsed, progress)
+
+
+def _partition(mod: IRModule, name: str, options: Options, progress: Progress | None) -> Imported:
+    if name not in {variable.name_hint for variable in mod.get_global_vars()}:
+        raise ModelError(f"the module has no function '{name}'", remedy="Name another: partition_for_rknn(mod, function=...).")
+    converted = to_onnx(mod[name])
+    plan = make_plan(load_source(converted.model.SerializeToString(), options), options, plugins())
+    merged = _merge(simplify(mod, name, converted), _planned(mod[name], converted, plan))
+    regions = [variable for variable, one in merged.functions_items() if _is_region(one)]
+    notes: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="rknn-ep-") as folder:
+        samples = write_samples(merged, name, regions, options, Path(folder)) if plan.precision != "fp16" else {}
+        made = {}
+        for number, region in enumerate(regions):  # TVM names a region after all its operators
+            given, short = samples.get(region.name_hint), f"{CODEGEN}_{number}"
+            made[region.name_hint], notes[short] = _compile(merged[region], short, options, plan, given, progress)
+    sections = {"partitions": notes, "relax": converted.reasons}
+    report = reports.build(plan, sections={title: section for title, section in sections.items() if section})
+    return Imported(_replace(merged, name, made, options.as_text()), report)
+
+
+def _planned(function: relax.Function, converted: Converted, plan: Plan) -> dict[tuple[str, int], frozenset[relax.Var]]:
+    """(operator, number of arguments) -> the variables bound to such calls that partitions compute whole."""
+    inside = {index for part in plan.partitions for index in part.origins}
+    left_out = {maker for index, maker in enumerate(converted.makers) if index not in inside}
+    calls = (binding for block in function.body.blocks for binding in block.bindings if isinstance(binding.value, relax.Call))
+    makers = {maker for maker in converted.makers if maker is not None}
+    planned: dict[tuple[str, int], set[relax.Var]] = defaultdict(set)
+    for binding in calls:
+        if binding.var in makers and binding.var not in left_out:
+            planned[binding.value.op.name, len(binding.value.args)].add(binding.var)
+    return {call: frozenset(variables) for call, variables in planned.items()}
+
+
+def _merge(mod: IRModule, planned: Mapping[tuple[str, int], frozenset[relax.Var]]) -> IRModule:
+    """Functions with the attribute Codegen, one a partition."""
+    if not planned:
+        return mod
+    patterns = []
+    for (operator, count), chosen in planned.items():
+        pattern = is_op(operator)(*(wildcard() for _ in range(count)))
+        patterns.append((f"{CODEGEN}.{operator.removeprefix('relax.')}", pattern, {}, _asking(chosen)))
+    passes = [
+        relax.transform.FuseOpsByPattern(patterns, bind_constants=True, annotate_codegen=False),
+        relax.transform.MergeCompositeFunctions(),
+    ]
+    return tvm.transform.Sequential(passes)(mod)
+
+
+def _asking(chosen: frozenset[relax.Var]) -> Any:
+    """A pattern's check: whether the plan puts what it matched on the NPU."""
+
+    def check(context: PatternCheckContext) -> bool:
+        return all(variable in chosen for variable in context.matched_bindings)
+
+    return check
+
+
+def _is_region(function: Any) -> bool:
+    attributes = function.attrs
+    return isinstance(function, relax.Function) and attributes is not None and attributes.get("Codegen") == CODEGEN
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A region as a bundle, whose tensors have an order of their own."""
+
+    bundle: bytes
+    inputs: tuple[int, ...]
+    """For each input of the bundle the region's parameter."""
+    outputs: tuple[int, ...]
+    """For each result of the region the bundle's output."""
+    several: bool
+    """Whether the region gives a tuple."""
+
+
+def _compile(
+    function: relax.Function, name: str, options: Options, plan: Plan, samples: Path | None, progress: Progress | None
+) -> tuple[_Compiled, dict[str, Any]]:
+    """A region, and what quantisation and compilation said of it."""
+    converted = to_onnx(function, name)
+    default = Options()
+    own = replace(options, **{field: getattr(default, field) for field in _WHOLE_MODEL})
+    own = replace(own, precision=plan.precision, calibration=samples, min_partition_macs=0, strict=True)
+    built = build(load_source(converted.model.SerializeToString(), own), own, progress=progress)
+    if len(built.partitions) != 1:
+        raise ModelError(f"region {name} of the module became {len(built.partitions)} partitions instead of one")
+    (part,) = built.partitions
+    graph = converted.model.graph
+    inputs, outputs = ([value.name for value in values] for values in (graph.input, graph.output))
+    made = _Compiled(
+        part.bundle.read_bytes(),
+        tuple(inputs.index(one) for one in part.inputs),
+        tuple(part.outputs.index(one) for one in outputs),
+        isinstance(function.ret_ty, relax.TupleType),
+    )
+    return made, built.report.to_dict().get("sections", {})
+
+
+def _replace(mod: IRModule, name: str, regions: Mapping[str, _Compiled], options: Mapping[str, str]) -> IRModule:
+    """Calls of regions become calls of partitions, and the regions go."""
+    rewriter = _Rewriter(mod, regions, options)
+    variable = mod.get_global_var(name)
+    rewriter.builder_.update_func(variable, rewriter.visit_expr(mod[name]))
+    changed = rewriter.builder_.get()
+    kept = {one: function for one, function in changed.functions_items() if one.name_hint not in regions}
+    return tvm.IRModule(kept, attrs=changed.attrs)
+
+
+@relax.expr_functor.mutator
+class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
+    def __init__(self, mod: IRModule, regions: Mapping[str, _Compiled], options: Mapping[str, str]) -> None:
+        super().__init__(mod)
+        self._regions = regions
+        self._options = options
+
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
+        """Leave every other call as it is."""
+        call = super().visit_call_(call)
+        region = self._regions.get(getattr(call.op, "name_hint", ""))
+        if region is None:
+            return call
+        made = partition_call(region.bundle, [call.args[index] for index in region.inputs], self._options)
+        if not region.several:
+            return made
+        results = self.builder_.emit(made)
+        if len(region.outputs) == 1:
+            return relax.Tuple([results])
+        return relax.Tuple([relax.TupleGetItem(results, index) for index in region.outputs])
