@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CARRIERS = ("python", "native")
+_PLANNED = "rknn_ep.planned"
 
 
 def partition_call(content: bytes, inputs: Sequence[relax.Expr], options: Mapping[str, str]) -> relax.Call:
@@ -90,6 +91,16 @@ def bind(mod: IRModule, soc: str, options: Mapping[str, str]) -> IRModule:
         return changed
     before = list(mod.attrs["external_mods"]) if mod.attrs and "external_mods" in mod.attrs else []
     return changed.with_attr("external_mods", [*before, *rewriter.modules.values()])
+
+
+def planned(mod: IRModule) -> IRModule:
+    """The module with the mark that its partitions are chosen: the pipeline leaves the rest of it to the CPU."""
+    return mod.with_attr(_PLANNED, 1)
+
+
+def is_planned(mod: IRModule) -> bool:
+    """Whether the module has that mark."""
+    return bool(mod.attrs and mod.attrs.get(_PLANNED))
 
 
 def check_options(options: Mapping[str, str]) -> None:

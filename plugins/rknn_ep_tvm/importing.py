@@ -49,6 +49,7 @@ def from_onnx(model: Source | onnx.ModelProto, *, target: str = "", progress: Pr
         ModelError: the model cannot be read, or neither the NPU nor TVM's frontend takes one of its operators.
         RknnEpError: as `rknn_ep.compile`.
     """
+    from rknn_ep_tvm.carriers import planned
     from rknn_ep_tvm.remainder import import_remainder
 
     given = dict(options)
@@ -59,4 +60,4 @@ def from_onnx(model: Source | onnx.ModelProto, *, target: str = "", progress: Pr
     parsed = Options.parse(given)
     loaded = load_source(model.SerializeToString() if isinstance(model, onnx.ModelProto) else model, parsed)
     built: Build = build(loaded, parsed, progress=progress)
-    return Imported(import_remainder(loaded, built, parsed), built.report)
+    return Imported(planned(import_remainder(loaded, built, parsed)), built.report)

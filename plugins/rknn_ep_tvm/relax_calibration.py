@@ -49,7 +49,9 @@ def write_samples(
         options.calibration, facts, mean=options.mean, std=options.std, color=options.color, resize=options.resize
     )
     calls = _calls(function, {region.name_hint for region in regions})
-    machine = relax.VirtualMachine(tvm.compile(_watched(mod, name, calls), target=tvm.target.Target(host_configuration())), tvm.cpu())
+    machine = relax.VirtualMachine(
+        tvm.compile(_watched(mod, name, calls), target=tvm.target.Target(host_configuration())), tvm.cpu()
+    )
     seen: dict[str, list[list[np.ndarray[Any, Any]]]] = {region: [] for region in calls}
     for sample in samples:
         values = iter(machine[name](*(as_tensor(sample[fact.name]) for fact in facts)))
@@ -57,9 +59,10 @@ def write_samples(
             seen[region].append([next(values).numpy() for _ in arguments])
     written = {}
     for number, (region, rows) in enumerate(seen.items()):
-        parameters = [parameter.name for parameter in mod[region].params]
+        names = (parameter.name for parameter in mod[region].params)
+        arrays: dict[str, Any] = {name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
         written[region] = folder / f"{number}.npz"
-        np.savez(written[region], **{text: np.stack(column) for text, column in zip(parameters, zip(*rows, strict=True), strict=True)})
+        np.savez(written[region], **arrays)
     return written
 
 

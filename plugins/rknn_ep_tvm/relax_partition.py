@@ -25,7 +25,7 @@ from rknn_ep.partitioning import report as reports
 from rknn_ep.pipeline import Progress, build, make_plan
 from rknn_ep.plugins import plugins
 from rknn_ep_tvm import targets
-from rknn_ep_tvm.carriers import partition_call
+from rknn_ep_tvm.carriers import partition_call, planned
 from rknn_ep_tvm.importing import Imported
 from rknn_ep_tvm.relax_calibration import write_samples
 from rknn_ep_tvm.relax_onnx import Converted, to_onnx
@@ -88,7 +88,7 @@ def _partition(mod: IRModule, name: str, options: Options, progress: Progress | 
             made[region.name_hint], notes[short] = _compile(merged[region], short, options, plan, given, progress)
     sections = {"partitions": notes, "relax": converted.reasons}
     report = reports.build(plan, sections={title: section for title, section in sections.items() if section})
-    return Imported(_replace(merged, name, made, options.as_text()), report)
+    return Imported(planned(_replace(merged, name, made, options.as_text())), report)
 
 
 def _planned(function: relax.Function, converted: Converted, plan: Plan) -> dict[tuple[str, int], frozenset[relax.Var]]:
@@ -97,21 +97,21 @@ def _planned(function: relax.Function, converted: Converted, plan: Plan) -> dict
     left_out = {maker for index, maker in enumerate(converted.makers) if index not in inside}
     calls = (binding for block in function.body.blocks for binding in block.bindings if isinstance(binding.value, relax.Call))
     makers = {maker for maker in converted.makers if maker is not None}
-    planned: dict[tuple[str, int], set[relax.Var]] = defaultdict(set)
+    found: dict[tuple[str, int], set[relax.Var]] = defaultdict(set)
     for binding in calls:
         if binding.var in makers and binding.var not in left_out:
-            planned[binding.value.op.name, len(binding.value.args)].add(binding.var)
-    return {call: frozenset(variables) for call, variables in planned.items()}
+            found[binding.value.op.name, len(binding.value.args)].add(binding.var)
+    return {call: frozenset(variables) for call, variables in found.items()}
 
 
-def _merge(mod: IRModule, planned: Mapping[tuple[str, int], frozenset[relax.Var]]) -> IRModule:
+def _merge(mod: IRModule, chosen: Mapping[tuple[str, int], frozenset[relax.Var]]) -> IRModule:
     """Functions with the attribute Codegen, one a partition."""
-    if not planned:
+    if not chosen:
         return mod
-    patterns = []
-    for (operator, count), chosen in planned.items():
+    patterns: list[Any] = []
+    for (operator, count), variables in chosen.items():
         pattern = is_op(operator)(*(wildcard() for _ in range(count)))
-        patterns.append((f"{CODEGEN}.{operator.removeprefix('relax.')}", pattern, {}, _asking(chosen)))
+        patterns.append((f"{CODEGEN}.{operator.removeprefix('relax.')}", pattern, {}, _asking(variables)))
     passes = [
         relax.transform.FuseOpsByPattern(patterns, bind_constants=True, annotate_codegen=False),
         relax.transform.MergeCompositeFunctions(),

@@ -64,14 +64,14 @@ def square(call: CallWriter) -> str:
 
 @converter("relax.nn.silu")
 def silu(call: CallWriter) -> str:
-    """x * sigmoid(x), which stays one native operator."""
+    """Multiply x by sigmoid(x), which stays one native operator."""
     (value,) = call.inputs
     return call.node("Mul", [value, call.node("Sigmoid", [value])])
 
 
 @converter("relax.nn.gelu")
 def gelu(call: CallWriter) -> str:
-    """x * (1 + erf(x / sqrt 2)) / 2, which stays one native operator."""
+    """Write x * (1 + erf(x / sqrt 2)) / 2, which stays one native operator."""
     (value,) = call.inputs
     inner = call.node("Erf", [call.node("Div", [value, call.like(math.sqrt(2))])])
     return call.node("Mul", [call.node("Mul", [value, call.node("Add", [inner, call.like(1)])]), call.like(0.5)])
@@ -79,7 +79,7 @@ def gelu(call: CallWriter) -> str:
 
 @converter("relax.nn.gelu_tanh")
 def gelu_tanh(call: CallWriter) -> str:
-    """x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2 (Hendrycks and Gimpel, 2016)."""
+    """Write x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2 (Hendrycks and Gimpel, 2016)."""
     (value,) = call.inputs
     cubic = call.node("Mul", [call.node("Mul", [value, call.node("Mul", [value, value])]), call.like(0.044715)])
     inner = call.node("Tanh", [call.node("Mul", [call.node("Add", [value, cubic]), call.like(math.sqrt(2 / math.pi))])])

@@ -128,7 +128,7 @@ def layer_norm(call: CallWriter) -> str:
 
 @converter("relax.nn.rms_norm")
 def rms_norm(call: CallWriter) -> str:
-    """x / sqrt(mean(x^2) + epsilon) * weight (Zhang and Sennrich, 2019)."""
+    """Scaled by the root of the mean square: x / sqrt(mean(x^2) + epsilon) * weight (Zhang and Sennrich, 2019)."""
     data, weight = call.inputs
     _trailing(call)
     mean = call.node("ReduceMean", [call.node("Mul", [data, data])], axes=call.attribute("axes"), keepdims=1)
@@ -141,7 +141,7 @@ def _trailing(call: CallWriter) -> int:
     axes = sorted(axis % rank for axis in call.attribute("axes"))
     if axes != list(range(axes[0], rank)):
         raise UnsupportedCallError(f"axes {axes}; ONNX normalises over the last ones")
-    return axes[0]
+    return int(axes[0])
 
 
 @converter("relax.nn.group_norm")
@@ -150,7 +150,9 @@ def group_norm(call: CallWriter) -> str:
     data, gamma, beta = call.inputs
     shape, groups = call.shape(), call.attribute("num_groups")
     rank = len(shape)
-    if call.attribute("channel_axis") % rank != 1 or sorted(axis % rank for axis in call.attribute("axes")) != list(range(2, rank)):
+    if call.attribute("channel_axis") % rank != 1 or sorted(axis % rank for axis in call.attribute("axes")) != list(
+        range(2, rank)
+    ):
         raise UnsupportedCallError("channels or axes other than NCHW's")
     ones, zeros = (call.constant(np.full(groups, value), call.dtype()) for value in (1, 0))
     value = call.node("Reshape", [data, call.constant([shape[0], groups, -1])])
@@ -162,7 +164,9 @@ def group_norm(call: CallWriter) -> str:
 def instance_norm(call: CallWriter) -> str:
     """One mean and deviation a channel of a sample."""
     rank = len(call.shape())
-    if call.attribute("channel_axis") % rank != 1 or sorted(axis % rank for axis in call.attribute("axes")) != list(range(2, rank)):
+    if call.attribute("channel_axis") % rank != 1 or sorted(axis % rank for axis in call.attribute("axes")) != list(
+        range(2, rank)
+    ):
         raise UnsupportedCallError("channels or axes other than NCHW's")
     channels = call.shape()[1]
     data, gamma, beta = call.inputs
@@ -188,7 +192,12 @@ def softmax(call: CallWriter) -> str:
 
 
 _METHODS = {"nearest_neighbor": "nearest", "linear": "linear", "cubic": "cubic"}
-_ROUNDINGS = {"floor": "floor", "ceil": "ceil", "round_prefer_floor": "round_prefer_floor", "round_prefer_ceil": "round_prefer_ceil"}
+_ROUNDINGS = {
+    "floor": "floor",
+    "ceil": "ceil",
+    "round_prefer_floor": "round_prefer_floor",
+    "round_prefer_ceil": "round_prefer_ceil",
+}
 
 
 @converter("relax.image.resize2d")

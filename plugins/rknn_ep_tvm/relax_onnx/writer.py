@@ -17,7 +17,7 @@ _CONVERTERS: dict[str, Converter] = {}
 
 
 class UnsupportedCallError(Exception):
-    """This form of the call has no ONNX counterpart here; it stays TVM's."""
+    """A form of a call that has no ONNX counterpart here; it stays with TVM."""
 
 
 def converter(*operators: str) -> Callable[[Converter], Converter]:
@@ -58,7 +58,7 @@ class GraphWriter:
     def constant(self, value: np.ndarray[Any, Any], wish: str) -> str:
         """An initializer; its name."""
         name = self.fresh(wish)
-        self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        self.initializers[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
 
 
@@ -81,7 +81,9 @@ class CallWriter:
         """Write a node of several values; their names."""
         names = [self.graph.fresh(self.name) for _ in range(outputs)]
         given = {key: value for key, value in attributes.items() if value is not None}
-        self.graph.nodes.append(helper.make_node(operator, list(inputs), names, self.graph.fresh(f"{self.name}:{operator}"), **given))
+        self.graph.nodes.append(
+            helper.make_node(operator, list(inputs), names, self.graph.fresh(f"{self.name}:{operator}"), **given)
+        )
         return names
 
     def constant(self, value: Any, dtype: Any = np.int64) -> str:
