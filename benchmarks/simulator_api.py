@@ -1,7 +1,7 @@
 """The simulator through rknn_api, from Python's ctypes: memory over many runs, a second context's memory, both flows' time a run.
 
 Memory: the slope of the resident set over the runs (goal: under 0.2 kB a run), and what a duplicated context adds against the
-weights (goal: under a tenth). Time: the zero-copy flow against the copying one on the same model, in turns; most of either is ctypes.
+weights (goal: under a tenth). Time: the zero-copy flow against the copying one, in turns; most of either is ctypes.
 """
 
 from __future__ import annotations

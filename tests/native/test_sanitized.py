@@ -1,5 +1,6 @@
-"""The native libraries under the address and undefined-behaviour sanitizers: provider's and simulator's tests once more, on a
-build of their own. A bad read, a use after free, an overflow or a null reference ends that run with a report, which fails the test."""
+"""The native libraries under the address and undefined-behaviour sanitizers: their tests once more, on a build of their own.
+
+A bad read, a use after free, an overflow or a null reference ends that run with a report, which fails the test."""
 
 import os
 import shutil
