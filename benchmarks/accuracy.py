@@ -27,7 +27,7 @@ from rknn_ep.options import Options
 from rknn_ep.pipeline import make_plan
 from rknn_ep.plugins import plugins
 from rknn_ep.quantization.metrics import cosine, top1_agreement
-from rknn_ep.quantization.plan import calibrate_plan, quantize_parts
+from rknn_ep.quantization.plan import calibrate_plan, equalized_plan, quantize_parts
 from rknn_ep.quantization.qdq import scheme_for
 from rknn_ep.quantization.stitch import replace_partitions
 from tests.models import MINILM
@@ -145,23 +145,18 @@ def options(case: Case) -> Options:
 
 def quantized(plan: Any, case: Case, method: str, per_channel: bool) -> bytes:
     """The whole model with its partitions quantised."""
-    scheme = scheme_for(case.precision, per_channel)
-    made = quantize_parts(plan, _seen(plan, case, method), scheme)
+    even, seen = _calibrated(plan, case, method, per_channel)
+    made = quantize_parts(even, seen, scheme_for(case.precision, per_channel))
     parts = [(part, result.model) for part, result in zip(plan.partitions, made, strict=True)]
     return serialize(replace_partitions(plan.view.model, parts))
 
 
-_calibrations: dict[tuple[int, str], Any] = {}
-
-
-def _seen(plan: Any, case: Case, method: str) -> Any:
-    key = (id(plan), method)
-    if key not in _calibrations:
-        executor = plugins().float_executors()["onnxruntime"]
-        record = plugins().calibrators()[method]
-        _calibrations.clear()  # the same samples serve per channel and per layer, then they are done with
-        _calibrations[key] = calibrate_plan(plan, case.calibration, record, scheme_for(case.precision), float_executor=executor)
-    return _calibrations[key]
+def _calibrated(plan: Any, case: Case, method: str, per_channel: bool) -> Any:
+    executor = plugins().float_executors()["onnxruntime"]
+    scheme = scheme_for(case.precision, per_channel)
+    even, _ = equalized_plan(plan, case.calibration, scheme, executor)
+    record = plugins().calibrators()[method]
+    return even, calibrate_plan(even, case.calibration, record, scheme, float_executor=executor)
 
 
 def onnxruntime_quantization(model: ir.Model, case: Case) -> bytes | None:

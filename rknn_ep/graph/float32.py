@@ -24,7 +24,7 @@ def to_float32(model: ir.Model, *, keep_border: bool = True) -> ir.Model:
     """
     copy = model.clone()
     graph = copy.graph
-    border = [value for value in (*graph.inputs, *graph.outputs) if value.dtype == _HALF] if keep_border else []
+    border = half_border(model) if keep_border else frozenset()
     for value in graph.initializers.values():
         if value.const_value is not None and value.const_value.dtype == _HALF:
             array = value.const_value.numpy().astype(np.float32)
@@ -42,9 +42,19 @@ def to_float32(model: ir.Model, *, keep_border: bool = True) -> ir.Model:
     for value in graph.inputs:
         if value.dtype == _HALF:
             value.type = ir.TensorType(_SINGLE)
-    for value in border:
-        _cast_at_border(graph, value)
+    narrow_border(copy, border)
     return copy
+
+
+def half_border(model: ir.Model) -> frozenset[str]:
+    """Names of a graph's float16 inputs and outputs."""
+    return frozenset(value.name or "" for value in (*model.graph.inputs, *model.graph.outputs) if value.dtype == _HALF)
+
+
+def narrow_border(model: ir.Model, names: frozenset[str]) -> None:
+    """Put Casts before the float32 inputs and outputs called `names`, in place, so that they are float16 to the outside."""
+    for value in [value for value in (*model.graph.inputs, *model.graph.outputs) if value.name in names]:
+        _cast_at_border(model.graph, value)
 
 
 def _attribute(name: str, attribute: ir.Attr) -> ir.Attr | None:

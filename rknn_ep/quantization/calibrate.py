@@ -77,13 +77,18 @@ def calibrate(
         for number in range(calibrator.passes):
             for index, sample in enumerate(samples):
                 seen = _Observation(observers, bounds or {}, means if number == 0 else None, index)
-                _run_sample(float_model, sample, seen, pool)
+                _run_sample(float_model, in_single_precision(sample), seen, pool)
                 if progress:
                     progress(number * len(samples) + index + 1, calibrator.passes * len(samples))
             for observer in observers.values():
                 observer.end_pass()
         ranges = list(pool.map(lambda name: _range_of(observers[name], name, calibrator), names))
     return dict(zip(names, ranges, strict=True))
+
+
+def in_single_precision(sample: Mapping[str, Array]) -> dict[str, Array]:
+    """A sample with float32 where it holds float16: calibration runs in one float type."""
+    return {name: values.astype(np.float32) if values.dtype == np.float16 else values for name, values in sample.items()}
 
 
 def with_outputs(model: ir.Model, names: Iterable[str]) -> bytes:

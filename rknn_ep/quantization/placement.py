@@ -10,6 +10,8 @@ import onnx_ir as ir
 from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.operators import CLAMPS, WEIGHTED, Role, constant, data_inputs, hard_sigmoid_input, relevant_input, role
 
+ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Sum", "Where"})
+"""Operators that gain nothing from integers: where only float operators read them, they are float too."""
 CLAMPABLE = WEIGHTED | {"Add", "Sub", "Mul", "Sum"}
 """Operators that compute a following Relu or Clip for nothing."""
 
@@ -68,7 +70,8 @@ def place(model: ir.Model, groups: Sequence[Sequence[str]] = (), everything: boo
         integer = {_key(node) for node in nodes if _is_float(node.outputs[0]) and _has_data(node) and not _ends_in_float(node)}
         scaled = _scaled_values(model.graph, nodes, integer, None)
     else:
-        integer = _integer_nodes(nodes, _float_by_group(nodes, groups))
+        stay_float = _float_by_group(nodes, groups)
+        integer = _integer_nodes(nodes, stay_float | _float_by_readers(nodes, stay_float))
         scaled = _scaled_values(model.graph, nodes, integer, _inner_values(nodes, groups))
     follows: dict[str, Link] = {}
     may_follow: dict[str, Link] = {}
@@ -145,6 +148,27 @@ def _float_by_group(nodes: Sequence[ir.Node], groups: Sequence[Sequence[str]]) -
     return frozenset(stay)
 
 
+def _float_by_readers(nodes: Sequence[ir.Node], stay_float: frozenset[str]) -> frozenset[str]:
+    """Sums and products, and what moves them, that only float operators read.
+
+    The mask of an attention is -10,000 or less: one step of an 8-bit grid over scores and mask would be as wide as all scores
+    together. The sums that a LayerNormalization reads carry the few huge channels of a residual stream. Neither is read as
+    integers anywhere, so neither is rounded: they come from int32 sums or float16 values and stay in float16.
+    """
+    found: set[str] = set()
+    for node in reversed(nodes):
+        moves = role(node) in (Role.FOLLOW, Role.JOIN)
+        if not (moves or (node.op_type in ARITHMETIC and not _is_matrix_bias(node))) or node.outputs[0].is_graph_output():
+            continue
+        readers = [reader for output in node.outputs for reader, _ in output.uses()]
+        if readers and all(
+            _key(reader) in found or (_key(reader) in stay_float and reader.op_type not in WEIGHTED) or role(reader) is Role.FLOAT
+            for reader in readers
+        ):
+            found.add(_key(node))
+    return frozenset(found)
+
+
 def _integer_nodes(nodes: Sequence[ir.Node], stay_float: frozenset[str]) -> set[str]:
     """Computing nodes, and those that move values between them."""
     integer = {
@@ -200,7 +224,7 @@ def _is_absorbed(value: ir.Value, integer: set[str], inside: frozenset[str] | No
     producer = value.producer()
     readers = [reader for reader, _ in value.uses()]
     assert producer is not None
-    if inside is not None and readers and _makes_floats(producer) and all(role(reader) is Role.FLOAT for reader in readers):
+    if inside is not None and readers and _makes_floats(producer) and not any(_key(reader) in integer for reader in readers):
         return True
     if len(readers) != 1:
         # An inner value of a float group (attention scores, the argument of GELU) may be read twice.
@@ -230,16 +254,21 @@ def _makes_floats(node: ir.Node) -> bool:
     The logits of a Softmax would lose much by being rounded to 8 bits first. Convolutions round: a float reader is rare
     behind them, and ONNX Runtime has no integer convolution that makes floats.
     """
-    if node.op_type == "Add":
-        makers = [value.producer() for value in node.inputs if value is not None]
-        return any(
-            maker is not None
-            and maker.op_type == "MatMul"
-            and constant(maker.inputs[1]) is not None
-            and len(maker.outputs[0].uses()) == 1
-            for maker in makers
-        ) and any(constant(value) is not None for value in node.inputs)
-    return node.op_type in ("MatMul", "Gemm")
+    return node.op_type in ("MatMul", "Gemm") or _is_matrix_bias(node)
+
+
+def _is_matrix_bias(node: ir.Node) -> bool:
+    """Whether a node is the Add of a vector behind a matrix product."""
+    if node.op_type != "Add":
+        return False
+    makers = [value.producer() for value in node.inputs if value is not None]
+    return any(
+        maker is not None
+        and maker.op_type == "MatMul"
+        and constant(maker.inputs[1]) is not None
+        and len(maker.outputs[0].uses()) == 1
+        for maker in makers
+    ) and any((array := constant(value)) is not None and array.ndim <= 1 for value in node.inputs)
 
 
 def _fixed(scaled: dict[str, ir.Value]) -> dict[str, Range]:

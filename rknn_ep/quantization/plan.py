@@ -5,25 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from rknn_ep.errors import CalibrationError, NotInstalledError, OptionError, nearest
+from rknn_ep.graph import to_float32
 from rknn_ep.graph.facts import tensor_facts
+from rknn_ep.graph.float32 import half_border, narrow_border
 from rknn_ep.options import Options
 from rknn_ep.partitioning.camera import cameras_of
 from rknn_ep.partitioning.extract import extract
 from rknn_ep.partitioning.partitioner import Partition, Plan
 from rknn_ep.plugins import PluginManager
 from rknn_ep.quantization.affine import Range
-from rknn_ep.quantization.calibrate import SampleSource, calibrate, with_outputs
+from rknn_ep.quantization.calibrate import SampleSource, calibrate, in_single_precision, with_outputs
 from rknn_ep.quantization.correction import ChannelMeans, correctable
+from rknn_ep.quantization.equalization import Loudness, equalize, joints
 from rknn_ep.quantization.existing import holds_quantized_nodes, to_qdq
 from rknn_ep.quantization.qdq import QuantizedModel, Scheme, quantize, scheme_for, tensors_to_observe
 from rknn_ep.quantization.samples import open_samples
 from rknn_ep.records import Calibrator, FloatExecutor
+
+EQUALIZING_SAMPLES = 8
+"""How many samples the channels of tensors are compared on, before the run that measures ranges over all."""
 
 
 def quantize_plan(
@@ -55,24 +62,64 @@ def quantize_plan(
         resize=options.resize,
     )
     scheme = replace(scheme_for(plan.precision, options.per_channel), everything="fp16" not in plan.target.precisions)
+    executor = _float_executor(manager)
+    even, equalized = equalized_plan(plan, samples, scheme, executor)
     seen = calibrate_plan(
-        plan,
+        even,
         samples,
         calibrator,
         scheme,
-        float_executor=_float_executor(manager),
+        float_executor=executor,
         options=options.plugin,
         progress=lambda done, total: progress(f"calibrating: sample {done} of {total}", done / total),
     )
     progress("quantising", 0.0)
-    made = quantize_parts(plan, seen, scheme)
+    made = quantize_parts(even, seen, scheme)
+    for part, result in zip(plan.partitions, made, strict=True):
+        narrow_border(result.model, half_border(extract(plan.view, part)))
     notes = {
         "method": method,
         "samples": len(samples),
         "advice": list(samples.advice),
+        "equalized": equalized,
         "partitions": {part.name: dict(result.notes) for part, result in zip(plan.partitions, made, strict=True)},
     }
     return [result.model for result in made], notes
+
+
+def equalized_plan(plan: Plan, samples: SampleSource, scheme: Scheme, float_executor: FloatExecutor) -> tuple[Plan, list[str]]:
+    """The plan over a float32 copy of its graph in which loud and quiet channels are nearer to each other.
+
+    All values keep their names and all nodes their places. What comes out is what `calibrate_plan` and `quantize_parts` take.
+
+    Returns:
+        (the plan, names of the tensors whose channels were scaled).
+    """
+    model = to_float32(plan.view.model, keep_border=False)
+    nodes = list(model.graph)
+    found = list(joints(model.graph, [[nodes[index] for index in part.nodes] for part in plan.partitions]))
+    loudness = Loudness({joint.tensor: joint.axis for joint in found})
+    if found:
+        _measure(model, islice(samples, EQUALIZING_SAMPLES), loudness, float_executor)
+    done = [
+        joint.tensor
+        for joint in found
+        if joint.tensor in loudness.found and equalize(joint, loudness.found[joint.tensor], scheme.per_channel) is not None
+    ]
+    view = replace(
+        plan.view, model=model, nodes=tuple(replace(old, node=node) for old, node in zip(plan.view.nodes, nodes, strict=True))
+    )
+    return replace(plan, view=view), done
+
+
+def _measure(
+    model: ir.Model, samples: Iterator[Mapping[str, np.ndarray[Any, Any]]], loudness: Loudness, executor: FloatExecutor
+) -> None:
+    payload: bytes = ir.to_proto(model).SerializeToString()
+    runner = executor.create(payload, list(loudness.axes), len(os.sched_getaffinity(0)))
+    for sample in samples:
+        for name, values in runner.run(in_single_precision(sample)):
+            loudness.observe(name, values)
 
 
 @dataclass(frozen=True)
