@@ -23,6 +23,8 @@ Array = np.ndarray[Any, Any]
 
 LARGEST = 8.0
 """A channel is made at most this much louder than another: one that slept through calibration may wake up later."""
+FEWEST_VALUES = 64
+"""Channels of which fewer were seen are left alone: the squeezed ones of squeeze-and-excite blocks have one a sample."""
 _HOMOGENEOUS = frozenset({"Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
 
 
@@ -97,14 +99,21 @@ class Loudness:
 
     def __init__(self, axes: Mapping[str, int]) -> None:
         self.axes = axes
-        self.found: dict[str, Array] = {}
+        self._seen: dict[str, Array] = {}
+        self._counts: dict[str, int] = {}
+
+    @property
+    def found(self) -> dict[str, Array]:
+        """Tensor -> float32 [channels], of those that showed enough values."""
+        return {name: seen for name, seen in self._seen.items() if self._counts[name] >= FEWEST_VALUES}
 
     def observe(self, name: str, values: Array) -> None:
         """Count one batch of a tensor."""
         axis = self.axes[name] % values.ndim
         others = tuple(index for index in range(values.ndim) if index != axis)
         seen = np.maximum(values.max(axis=others), -values.min(axis=others))
-        self.found[name] = np.maximum(self.found[name], seen) if name in self.found else seen
+        self._seen[name] = np.maximum(self._seen[name], seen) if name in self._seen else seen
+        self._counts[name] = self._counts.get(name, 0) + values.size // values.shape[axis]
 
 
 # ------------------------------------------------------------------------------------------------ the graph

@@ -75,6 +75,7 @@ def equalized(model: ir.Model, per_channel: bool = True) -> tuple[ir.Model, dict
         value = next(value for node in watched.graph for value in node.outputs if value.name == joint.tensor)
         watched.graph.outputs[:] = [value]
         loudness.observe(joint.tensor, run(watched, {"x": X}))
+    found = [joint for joint in found if joint.tensor in loudness.found]
     done = {joint.tensor: equalize(joint, loudness.found[joint.tensor], per_channel) for joint in found}
     return copy, {name: factors for name, factors in done.items() if factors is not None}
 
@@ -138,3 +139,11 @@ def test_what_leaves_the_partition_is_left_alone() -> None:
     assert not list(joints(model.graph, [nodes[:2], nodes[2:]]))
     model.graph.outputs.append(nodes[1].outputs[0])
     assert not list(joints(model.graph, [nodes]))
+
+
+def test_a_few_values_say_nothing_about_a_channel() -> None:
+    loudness = Loudness({"squeezed": 1, "map": 1})
+    for _ in range(8):
+        loudness.observe("squeezed", np.ones((1, 5, 1, 1), np.float32))
+        loudness.observe("map", np.full((1, 5, 3, 3), -2, np.float32))
+    assert loudness.found.keys() == {"map"} and loudness.found["map"].tolist() == [2.0] * 5
