@@ -74,7 +74,9 @@ def equalized(model: ir.Model, per_channel: bool = True) -> tuple[ir.Model, dict
         watched = model.clone()
         value = next(value for node in watched.graph for value in node.outputs if value.name == joint.tensor)
         watched.graph.outputs[:] = [value]
-        loudness.observe(joint.tensor, run(watched, {"x": X}))
+        values = run(watched, {"x": X})
+        for _ in range(20):  # a row a sample is all that a Gemm shows, and few values count for nothing
+            loudness.observe(joint.tensor, values)
     found = [joint for joint in found if joint.tensor in loudness.found]
     done = {joint.tensor: equalize(joint, loudness.found[joint.tensor], per_channel) for joint in found}
     return copy, {name: factors for name, factors in done.items() if factors is not None}
