@@ -125,3 +125,35 @@ def test_simulator_env_lets_a_plain_program_run(bundle: Path, tmp_path: Path) ->
     assert bundle.with_suffix(".rknn").read_bytes().startswith(b"RKNN")
     done = subprocess.run([*command, "--target", "rk3599"], check=False, capture_output=True, text=True)
     assert done.returncode == 2 and "rk3588" in done.stderr
+
+
+@pytest.mark.toolkit2
+def test_a_file_of_the_vendors_compiler_finds_the_bundle_it_was_made_with(
+    library: ctypes.CDLL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import rknn_ep
+    from rknn_ep.artifact.epcontext import read_epcontext
+    from rknn_ep_toolkit2.environment import current
+    from rknn_ep_toolkit2.errors import ToolkitError
+    from tests.required import missing
+    from tests.toolkit2.networks import conv_net, samples
+
+    try:
+        current()
+    except ToolkitError as error:
+        missing("toolkit2", str(error))
+    (tmp_path / "model.onnx").write_bytes(conv_net().model("mul8_out"))
+    np.save(tmp_path / "calibration.npy", samples((1, 16, 32, 32)))
+    options = {"target": "rk3588", "calibration": tmp_path / "calibration.npy", "min_partition_macs": 0, "embed_mode": 0}
+    rknn_ep.compile(tmp_path / "model.onnx", tmp_path / "model_ctx.onnx", **options)
+    vendor = read_epcontext(tmp_path / "model_ctx.onnx").own[0].open_bundle().read("rk3588.rknn")
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board" / "model.rknn").write_bytes(vendor)
+    monkeypatch.setenv("RKNN_EP_COMPANIONS", str(tmp_path))
+    x = samples((1, 16, 32, 32), 1, seed=9)[0]
+    results = []
+    for model in (next(tmp_path.glob("*.rknnctx")), tmp_path / "board" / "model.rknn", vendor):
+        with Context(library, model) as context:
+            results.append(context(np.asarray(x, np.float32).reshape(1, 16, 32, 32))[0])
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])
