@@ -1,8 +1,9 @@
 """Peak memory of loading a compiled model whose partitions lie beside it (embed mode 0), against the size of that payload.
 
 Each load is a process of its own; what is counted is how far its peak (VmHWM) rises above what the process took once a trivial
-model was loaded the same way. At most 1.5 times the payload is the goal. ONNX Runtime keeps the weights of a float Conv a second
-time, in the layout of its kernels: its own row shows the same.
+model was loaded the same way. At most 1.5 times the payload is the goal. ONNX Runtime packs float weights, those of a Conv twice:
+its own row shows it. From 128 MB on the simulator lets a Conv read its weights from the bundle's file, which is mapped: pages of
+it become resident, clean ones, only when the model runs.
 """
 
 from __future__ import annotations

@@ -21,8 +21,10 @@ def macs(node: NodeFacts) -> int:
     """Multiply-accumulates of one inference; 0 for other operators and where a shape is not known."""
     node = float_form(node)
     count = _COUNTS.get(node.op_type)
-    tensors = [tensor for tensor in (*node.inputs, *node.outputs) if tensor is not None and tensor.name]
-    if count is None or any(tensor.shape is None for tensor in tensors):
+    if count is None:
+        return 0
+    tensors = (*node.inputs, *node.outputs)
+    if any(tensor is not None and tensor.name and tensor.shape is None for tensor in tensors):
         return 0
     return count(node)
 
