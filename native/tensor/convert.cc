@@ -186,7 +186,8 @@ void Converter::rows(const uint8_t* from, uint8_t* to) const {
 void Converter::pack(const uint8_t* from, uint8_t* to) const {
   const Layout& a = from_.layout;
   const Layout& b = to_.layout;
-  const bool padded = b.channel_block != b.channels;  // NC1HWC2: the last block is filled up
+  const bool padded = b.channel_block != b.channels;   // NC1HWC2: the last block is filled up
+  const uint64_t tile = same_type_ ? pixels_ : kTile;  // nothing to keep near
   alignas(32) uint8_t scratch[kTileChannels * kTile * kWidest];
   for (uint64_t n = 0; n < a.batch; ++n) {
     for (uint64_t c = 0; c < a.channels;) {
@@ -195,8 +196,8 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
       const bool last = c + group == a.channels;
       const uint64_t fill = last && padded ? b.channel_block - c % b.channel_block - group : 0;
       for (uint64_t h = 0; h < planes_; ++h) {
-        for (uint64_t p = 0; p < pixels_; p += kTile) {
-          const uint64_t count = std::min<uint64_t>(kTile, pixels_ - p);
+        for (uint64_t p = 0; p < pixels_; p += tile) {
+          const uint64_t count = std::min(tile, pixels_ - p);
           const uint8_t* source = from + (a.at(n, c, h, 0) + p) * from_size_;
           uint8_t* target = to + (b.at(n, c, h, 0) + p * b.width_step) * to_size_;
           size_t plane_step = a.block_step;
@@ -218,13 +219,14 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
 void Converter::unpack(const uint8_t* from, uint8_t* to) const {
   const Layout& a = from_.layout;
   const Layout& b = to_.layout;
+  const uint64_t tile = same_type_ ? pixels_ : kTile;
   alignas(32) uint8_t scratch[kTileChannels * kTile * kWidest];
   for (uint64_t n = 0; n < a.batch; ++n) {
     for (uint64_t c = 0; c < a.channels;) {
       const uint64_t group = std::min<uint64_t>({a.channel_block - c % a.channel_block, a.channels - c, kTileChannels});
       for (uint64_t h = 0; h < planes_; ++h) {
-        for (uint64_t p = 0; p < pixels_; p += kTile) {
-          const uint64_t count = std::min<uint64_t>(kTile, pixels_ - p);
+        for (uint64_t p = 0; p < pixels_; p += tile) {
+          const uint64_t count = std::min(tile, pixels_ - p);
           const uint8_t* source = from + (a.at(n, c, h, 0) + p * a.width_step) * from_size_;
           uint8_t* target = to + (b.at(n, c, h, 0) + p) * to_size_;
           if (same_type_) {
