@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,32 @@ def test_contexts_share_weights_and_cores(build, for_boards: Path) -> None:
     executor.close()
     after = {name: seen(library, name) - count for name, count in before.items()}
     assert after == {"rknn_init": 1, "rknn_dup_context": 2, "rknn_set_core_mask": 3, "rknn_destroy": 3}
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_as_many_runs_as_contexts_go_at_once_and_all_callers_have_their_turn(build, tmp_path: Path, contexts: int) -> None:
+    shape, runs, callers = (1, 3, 256, 256), 12, 5
+    inner = bundle(tmp_path / "inner.rknnctx", relu(shape))
+    outer = bundle_of(tmp_path, relu(shape), name="large", entries={"rk3588.rknn": inner.read_bytes()})
+    library = build()
+    executor = NativeExecutor(outer, library, {**OPTIONS, "contexts": str(contexts)})
+    size = int(np.prod(shape)) * 4
+    executor.sized([size], [size])
+    ctypes.CDLL(str(library)).board_most_running()
+    finished: list[int] = []
+
+    def work(caller: int) -> None:
+        x, y = np.full(shape, caller + 1, np.float32), np.empty(shape, np.float32)
+        for _ in range(runs):
+            executor.run([x], [y])
+            assert y.min() == y.max() == caller + 1
+            finished.append(caller)
+
+    with ThreadPoolExecutor(callers) as pool:
+        list(pool.map(work, range(callers)))
+    executor.close()
+    assert ctypes.CDLL(str(library)).board_most_running() == contexts
+    assert sorted(finished) == sorted(list(range(callers)) * runs)
 
 
 def test_a_library_without_newer_functions_is_used_without_them(build, for_boards: Path) -> None:

@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from rknn_ep.errors import ArtifactError, ExecutionError, OptionError, ShapeError
 from rknn_ep.runtime import Session
+from rknn_ep_simulator.stand_in import write_stand_in
 from tests.onnxruntime.harness import SHAPE, bundle_of, mul_bundle, random
 from tests.simulator.bundles import bundle, quantized_identity
 
@@ -38,6 +39,22 @@ def test_a_bundle_in_memory(tripling: Path) -> None:
     x = random()
     with Session(tripling.read_bytes(), device="simulator") as session:
         np.testing.assert_array_equal(session.run([x])[0], 3 * x)
+
+
+def test_a_vendor_file_runs_its_companion(tmp_path: Path) -> None:
+    compiled = bundle(tmp_path / "model.rknnctx", quantized_identity(), "int8")
+    x = random((1, 3, 4, 5))
+    vendor_file = write_stand_in(compiled, tmp_path / "model.rknn")
+    with Session(vendor_file, device="simulator") as vendor, Session(compiled, device="simulator") as ours:
+        np.testing.assert_array_equal(vendor.run([x])[0], ours.run([x])[0])
+        for one, other in zip(vendor.inputs + vendor.outputs, ours.inputs + ours.outputs, strict=True):
+            assert (one.name, one.shape, one.dtype, one.qtype) == (other.name, other.shape, other.dtype, other.qtype)
+            assert (one.scale, one.zero_point) == (pytest.approx(other.scale), other.zero_point)
+    (tmp_path / "elsewhere").mkdir()
+    lonely = write_stand_in(compiled, tmp_path / "elsewhere" / "lonely.rknn")
+    compiled.unlink()
+    with pytest.raises(ExecutionError, match=r"rknn_init failed with -6 \(RKNN_ERR_MODEL_INVALID\)"):
+        Session(lonely, device="simulator")
 
 
 def test_results_go_where_the_caller_wants_them(session: Session) -> None:
