@@ -7,8 +7,9 @@ are used (`rknn_ep.memory`). The rules were read off the tensor sizes and offset
 - A tensor at the border of a native operator is stored; what lies inside one is not (`groups`).
 - Real numbers are stored in the precision's codes: int8 one byte, int16 and fp16 two.
 - A tensor of rank 4 is stored in NC1HWC2, whose channels fill units of 16 bytes; convolutions round up to 32 bytes,
-  depthwise ones to 64. A HardSwish in float16 takes its convolution's room three times. Pictures (up to 4 channels coming in)
-  are not rounded.
+  depthwise ones to 64. Pictures (up to 4 channels coming in) are not rounded.
+- A HardSwish or SiLU in float16 takes its convolution's room three times; a SiLU in int8 four times, with the convolution's own
+  beside it while it is computed.
 - A tensor occupies internal memory from its making to its last reading, inputs and outputs too; what an operator reads and
   what it makes are there together. Operators run in the graph's order.
 - Weights are the constants in codes, output channels rounded up to a unit, biases in 32 bit.
@@ -28,7 +29,8 @@ UNIT = 16
 """Bytes of the innermost channel block of NC1HWC2."""
 CONVOLUTION_UNIT, DEPTHWISE_UNIT = 32, 64
 PICTURE_CHANNELS = 4
-HALF_HARD_SWISH = 3
+HALF_SWISH = 3
+INT8_SILU = 4
 CODE_BYTES = {"int8": 1, "int16": 2, "fp16": 2}
 _VIEWS = ("QuantizeLinear", "DequantizeLinear", "Cast")
 """What only shows a tensor in other numbers."""
@@ -92,8 +94,13 @@ class _Sizes:
             return self.plain(value)
         convolution = next((node for node in chain if node.op_type in ("Conv", "ConvTranspose")), None)
         unit = UNIT if convolution is None else DEPTHWISE_UNIT if _depthwise(convolution) else CONVOLUTION_UNIT
-        times = HALF_HARD_SWISH if size == 2 and convolution and any(node.op_type == "HardSwish" for node in chain) else 1
+        swish = _is_silu(value) or any(node.op_type == "HardSwish" for node in chain)
+        times = HALF_SWISH if size == 2 and convolution and swish else INT8_SILU if size == 1 and _is_silu(value) else 1
         return prod((shape[0], *shape[2:])) * _aligned(shape[1] * size, unit) * times
+
+    def beside(self, value: ir.Value, ends: set[ir.Value]) -> int:
+        """Bytes that are there only while `value` is made: what a SiLU in int8 reads."""
+        return self.stored(value, ends) // INT8_SILU if _is_silu(value) and self._element(value) == 1 else 0
 
     def constant(self, value: ir.Value) -> int:
         """Bytes of a constant: nothing for scales, zero points and what describes shapes."""
@@ -123,11 +130,12 @@ class _Sizes:
 def _peak(model: ir.Model, sizes: _Sizes, ends: set[ir.Value]) -> int:
     """The most that tensors occupy together."""
     nodes = list(model.graph)
+    ready = _ready(nodes, ends)
     last: dict[ir.Value, int] = {_source(value): len(nodes) for value in model.graph.outputs}
-    for index, node in enumerate(nodes):
+    for node in nodes:
         for value in node.inputs:
             if value is not None:
-                last[_source(value)] = max(index, last.get(_source(value), 0))
+                last[_source(value)] = max(ready[node], last.get(_source(value), 0))
     dying: dict[int, int] = {}
 
     def born(value: ir.Value, index: int) -> int:
@@ -140,9 +148,20 @@ def _peak(model: ir.Model, sizes: _Sizes, ends: set[ir.Value]) -> int:
     for index, node in enumerate(nodes):
         if node.op_type not in _VIEWS:
             live += sum(born(value, index) for value in node.outputs if value in ends)
-        peak = max(peak, live)
+        peak = max(peak, live + sum(sizes.beside(value, ends) for value in node.outputs if value in ends))
         live -= dying.get(index, 0)
     return peak
+
+
+def _ready(nodes: Sequence[ir.Node], ends: set[ir.Value]) -> dict[ir.Node, int]:
+    """Node -> where the native operator that it is part of has made its result: until then what it reads must stay."""
+    place = {node: index for index, node in enumerate(nodes)}
+    ready: dict[ir.Node, int] = {}
+    for node in reversed(nodes):
+        inside = node.op_type not in _VIEWS and not any(value in ends for value in node.outputs)
+        readers = [use.node for value in node.outputs for use in value.uses() if use.node in ready] if inside else []
+        ready[node] = max((ready[reader] for reader in readers), default=place[node])
+    return ready
 
 
 def _inputs(model: ir.Model) -> list[ir.Value]:
@@ -158,6 +177,18 @@ def _chain(value: ir.Value, ends: set[ir.Value]) -> list[ir.Node]:
         before = producer.inputs[0] if producer.inputs else None
         producer = before.producer() if before is not None and _source(before) not in ends else None
     return chain
+
+
+def _is_silu(value: ir.Value) -> bool:
+    """Whether it is x * Sigmoid(x)."""
+    node = value.producer()
+    if node is None or node.op_type != "Mul":
+        return False
+    for gate, other in (node.inputs, node.inputs[::-1]):
+        maker = gate.producer() if gate is not None else None
+        if maker is not None and maker.op_type == "Sigmoid" and maker.inputs[0] is other:
+            return True
+    return False
 
 
 def _depthwise(node: ir.Node) -> bool:

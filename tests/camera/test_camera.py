@@ -274,3 +274,21 @@ def test_the_vendors_habits_take_the_picture_too(folder: Path, tmp_path: Path) -
     lite.release()
     with Session(compiled, device="simulator") as session:
         np.testing.assert_array_equal(output.reshape(session.outputs[0].shape), session.run([picture(folder)])[0])
+
+
+def test_the_vendors_compiler_takes_the_picture_in_codes_of_the_pixels(folder: Path, tmp_path: Path) -> None:
+    from rknn_ep.memory import COMPILER, compiled_metadata, memory_of
+    from rknn_ep.plugins import plugins
+    from tests.required import missing
+
+    if why := plugins().compilers()["toolkit2"].available():
+        missing("toolkit2", why)
+    compiled = tmp_path / "camera_ctx.onnx"
+    rknn_ep.compile(folder / "camera.onnx", compiled, calibration=str(folder / "photos"))
+    (metadata,) = compiled_metadata(compiled)
+    (given,) = metadata.graphs[0].inputs
+    assert (given.name, given.dtype, given.scale, given.zero_point) == ("images", "INT8", (1.0,), (-128,))
+    assert given.native_dims == (1, 1, SIZE, SIZE, 3)
+    # Nothing but the border is left to the CPU side: no Transpose, no Cast, no division.
+    assert {node.type for node in metadata.graphs[0].nodes if node.unit == "cpu"} <= {"InputOperator", "OutputOperator"}
+    assert memory_of(compiled).source == COMPILER

@@ -62,6 +62,27 @@ def test_a_hard_swish_in_half_precision_takes_three_times() -> None:
     assert found == (3 * 64 + 64) * PIXELS
 
 
+@pytest.mark.parametrize(("precision", "pixel"), [("int8", 3 + 4 * 32 + 32), ("fp16", 3 * 64 + 64)])
+def test_a_silu_takes_more_than_it_holds(precision: str, pixel: int) -> None:
+    model = a_chain(activation="Relu")
+    relu = next(node for node in model.graph if node.op_type == "Relu")
+    gate = ir.Node(
+        "", "Sigmoid", [relu.inputs[0]], outputs=[ir.Value(name="g", shape=relu.outputs[0].shape, type=relu.outputs[0].type)]
+    )
+    model.graph.insert_before(relu, gate)
+    product = ir.Node(
+        "",
+        "Mul",
+        [relu.inputs[0], gate.outputs[0]],
+        outputs=[ir.Value(name="s", shape=gate.outputs[0].shape, type=gate.outputs[0].type)],
+    )
+    model.graph.insert_before(relu, product)
+    relu.outputs[0].replace_all_uses_with(product.outputs[0])
+    model.graph.remove(relu, safe=True)
+    # int8: picture, four times the rounded result, and the convolution's beside it; fp16: three times, then with what follows.
+    assert footprint(model, precision, (("s",), ("y",))).internal == pixel * PIXELS
+
+
 def test_what_lies_inside_a_native_operator_is_not_stored() -> None:
     apart = (("a",), ("b",), ("y",))
     # 80 bytes a pixel round up to 96 behind a convolution and to 80 behind anything else
