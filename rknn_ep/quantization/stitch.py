@@ -57,7 +57,7 @@ def _replace(graph: ir.Graph, old: Sequence[ir.Node], model: ir.Model, prefix: s
             value.name = f"{prefix}/{value.name}"
     taken = {node.name for node in graph}
     for node in new:
-        if node.name in taken:
+        if node.name and node.name in taken:
             node.name = f"{prefix}/{node.name}"
         for position, value in enumerate(node.inputs):
             if value in inputs:
