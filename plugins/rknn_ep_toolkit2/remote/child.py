@@ -34,6 +34,8 @@ def main(request: Dict[str, Any], connection: socket.socket, server: int) -> Non
     try:
         _settle(request["folder"], server)
         channel = Channel(connection, request["folder"])
+        # Said here and not by the server, whose word could come after the answer of a quick job.
+        channel.send({"accepted": os.getpid()})
         answers.connect(channel)
         with open(os.path.join(request["folder"], "request.json"), "rb") as file:
             asked = json.loads(file.read())

@@ -90,7 +90,7 @@ class Server:
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda number, frame: self.leave(0))
+        signal.signal(signal.SIGTERM, lambda number, frame: self.leave(0, "SIGTERM"))
 
     def run(self) -> NoReturn:
         """Answer until the host is gone or nothing is asked for any more."""
@@ -101,7 +101,7 @@ class Server:
             if self._jobs:
                 asked = time.monotonic()
             elif time.monotonic() - asked > self._idle:
-                self.leave(0)
+                self.leave(0, "nothing was asked for")
 
     def _poll(self) -> None:
         poll = select.poll()
@@ -128,7 +128,7 @@ class Server:
     def _accept(self) -> None:
         received = _channel().receive_connection(self._control)
         if received is None:
-            self.leave(0)
+            self.leave(0, "the host is gone")
         request, connection = received
         server = os.getpid()
         pid = os.fork()
@@ -141,10 +141,6 @@ class Server:
                 job.connection.close()
             importlib.import_module(_PACKAGE + ".child").main(request, connection, server)
         self._jobs[pid] = Job(pid, connection, request["memory_limit"])
-        try:
-            connection.send(json.dumps({"accepted": pid}).encode(), _NOT_WAITING)
-        except OSError:
-            self._jobs[pid].kill("hung up")
 
     def _reap(self) -> None:
         while self._jobs:
@@ -159,8 +155,9 @@ class Server:
                 job.kill_group()
                 job.end(status, usage.ru_maxrss * 1024)
 
-    def leave(self, status: int) -> NoReturn:
+    def leave(self, status: int, why: str) -> NoReturn:
         """Take everything down and go."""
+        sys.stderr.write("the server leaves: {}\n".format(why))
         for job in self._jobs.values():
             job.kill("hung up")
         for job in self._jobs.values():
@@ -204,7 +201,7 @@ def main() -> None:
     except BaseException as error:
         traceback.print_exc()
         control.send(json.dumps({"failed": "{}: {}".format(type(error).__name__, error)}).encode(), socket.MSG_NOSIGNAL)
-        server.leave(1)
+        server.leave(1, "no toolkit")
     control.send(json.dumps({"ready": getattr(module, "__file__", "")}).encode(), socket.MSG_NOSIGNAL)
     server.run()
 

@@ -50,8 +50,10 @@ class Child:
         if message is None and time.monotonic() >= until:
             self.kill()
             raise outcome.timed_out(f"{self.what}: starting it", seconds, self.log())
-        if message is None or "accepted" not in message:
+        if message is None:
             raise ServerLostError
+        if "ended" in message:
+            raise outcome.ended(message["ended"], message["reason"], self.what, self.log())
         self.pid = message["accepted"]
 
     def send(self, message: dict[str, Any]) -> None:

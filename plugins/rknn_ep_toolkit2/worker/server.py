@@ -149,8 +149,9 @@ class Server:
     def _let_go(self, *, remove: bool) -> None:
         for root in self._roots:
             root.remove() if remove else root.release()
-        with contextlib.suppress(OSError):
+        if self._log >= 0:
             os.close(self._log)
+            self._log = -1
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + START_SECONDS
