@@ -33,6 +33,7 @@ BENCHMARKS = (
     "conversion",
     "runtime",
     "simulator_api",
+    "toolkit2",
     "toolkit_builds",
     "tvm",
 )

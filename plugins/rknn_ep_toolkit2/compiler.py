@@ -93,9 +93,9 @@ def compile_partition(request: CompileRequest) -> CompileResult:
 
 def vendor_quantises(request: CompileRequest, settings: Settings) -> bool:
     """Whether the toolkit quantises by itself: it was asked to, or it imports no QDQ model of this kind."""
-    if request.precision == "fp16" and settings.weights == "int8":
+    if request.precision == "fp16" and settings.weight_bits == 8:
         return False
-    return settings.weights == "int4" or request.precision == "int16" or request.options.get("quantizer") == "toolkit2"
+    return settings.weight_bits == 4 or request.precision == "int16" or request.options.get("quantizer") == "toolkit2"
 
 
 def _build(

@@ -3,7 +3,7 @@
 | option | value |
 |---|---|
 | `toolkit2.optimization_level` | 0 to 3; how far the compiler rewrites the graph: 2 for int8, 3 for float16 |
-| `toolkit2.weights` | int8 (default) or int4: w4a16 on rk3576 and rv1126b, quantised by the toolkit |
+| `toolkit2.weight_bits` | 8 (default) or 4: w4a16 on rk3576 and rv1126b, quantised by the toolkit |
 | `toolkit2.algorithm` | with quantizer=toolkit2: normal, kl_divergence, mmse; by default what calibration_method says |
 | `toolkit2.timeout` | seconds that one build may take (600) |
 | `toolkit2.memory_limit` | MiB that one build may hold (no limit) |
@@ -35,7 +35,7 @@ class Settings:
     precision: str
     """int8, int16 or fp16."""
     optimization_level: int = EXACT_LEVEL
-    weights: str = "int8"
+    weight_bits: int = 8
     algorithm: str = ""
     per_channel: bool = True
     timeout: float = 600.0
@@ -54,10 +54,10 @@ class Settings:
         for key in own:
             if key not in _KNOWN:
                 raise OptionError(f"unknown option '{PREFIX}{key}': {nearest(key, _KNOWN)}")
-        weights = _one_of("weights", own.get("weights", "int8"), ("int8", "int4"))
+        weight_bits = int(_one_of("weight_bits", own.get("weight_bits", "8"), ("4", "8")))
         method = options.get("calibration_method", "")
         algorithm = own.get("algorithm") or (method if method in ALGORITHMS else "normal")
-        if weights == "int4" and target not in WITH_W4A16:
+        if weight_bits == 4 and target not in WITH_W4A16:
             raise OptionError(f"{target} has no 4-bit weights: {', '.join(sorted(WITH_W4A16))} have")
         if precision == "int16" and target in WITHOUT_W16A16:
             raise OptionError(f"RKNN-Toolkit2 compiles no 16-bit integers for {target}")
@@ -71,7 +71,7 @@ class Settings:
                 0,
                 3,
             ),
-            weights=weights,
+            weight_bits=weight_bits,
             algorithm=_one_of("algorithm", algorithm, ALGORITHMS),
             per_channel=options.get("per_channel", "1") != "0",
             timeout=float(_number("timeout", own.get("timeout", "600"), 1, 86400)),
@@ -81,7 +81,7 @@ class Settings:
     @property
     def dtype(self) -> str:
         """The toolkit's name for the quantisation."""
-        if self.weights == "int4":
+        if self.weight_bits == 4:
             return "w4a16"
         return "w16a16i_dfp" if self.precision == "int16" else "w8a8"
 
@@ -97,7 +97,8 @@ class Settings:
         }
 
 
-_KNOWN = ("optimization_level", "weights", "algorithm", "timeout", "memory_limit")
+_KNOWN = ("optimization_level", "weight_bits", "algorithm", "timeout", "memory_limit", "weights")
+"""The last is the importers': where a network's weights lie."""
 
 
 def _one_of(name: str, value: str, valid: tuple[str, ...]) -> str:

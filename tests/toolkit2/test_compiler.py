@@ -160,7 +160,7 @@ def test_the_vendors_own_quantisation(toolkit: Toolkit, tmp_path: Path) -> None:
 def test_4_bit_weights_where_the_soc_has_them(toolkit: Toolkit, tmp_path: Path) -> None:
     net = Net((1, 256))
     model = net.model(net.add("Gemm", "x", net.constant(256, 128), net.constant(128)))
-    option = {"toolkit2.weights": "int4"}
+    option = {"toolkit2.weight_bits": "4"}
     (request,) = requests(model, tmp_path, net.shape, target="rk3576", **option)
     assert compile_partition(with_simulation(request)).notes["quantization"]["dtype"] == "w4a16"
     (request,) = requests(model, tmp_path, net.shape, target="rk3588", **option)
@@ -231,7 +231,7 @@ def test_what_cannot_be_asked_for_is_said_before_any_work(
     [
         ("toolkit2.levels", "1", "unknown option 'toolkit2.levels'"),
         ("toolkit2.optimization_level", "7", "is a number from 0 to 3, not '7'"),
-        ("toolkit2.weights", "int3", "does not take 'int3'"),
+        ("toolkit2.weight_bits", "3", "does not take '3'"),
         ("toolkit2.algorithm", "median", "does not take 'median'"),
     ],
 )
