@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from urllib.parse import unquote
 
-from rknn_ep.errors import ExecutionError, OptionError, RknnEpError
+from rknn_ep.errors import CompileError, ExecutionError, OptionError, RknnEpError
 from rknn_ep.options import Options
 from rknn_ep_onnxruntime.interruption import raise_in_caller
 from rknn_ep_onnxruntime.native import encoded, library
@@ -70,6 +70,15 @@ def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
     runtime = choose_runtime(options)
     path = "" if runtime.library is None else str(runtime.library())
     for part in built.partitions:
+        made = None
+        if runtime.executor is not None:
+            try:
+                made = runtime.executor(part.bundle, options.as_text())
+            except CompileError as error:  # some devices compile only now, and may not take what others do
+                if options.strict or not error.refuses:
+                    raise
+                progress.say(Severity.WARNING, f"{part.name} stays on the CPU: {error}")
+                continue
         nodes = (ctypes.c_uint64 * len(part.origins))(*part.origins)
         library().rknn_ep_plan_add_partition(
             plan,
@@ -81,10 +90,9 @@ def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
             encoded(path),
             encoded(part.native_text),
         )
-        if runtime.executor is not None:
+        if made is not None:
             from rknn_ep_onnxruntime import python_executor
 
-            made = runtime.executor(part.bundle, options.as_text())
             python_executor.attach(plan, made, part.native_text)
     if not built.partitions:
         progress.say(

@@ -75,3 +75,28 @@ assert closed == [1]
 def test_it_computes_reports_its_failures_and_is_closed_with_the_session(tmp_path):
     done = run_python(f"FAILURES = {FAILURES!r}\n" + PLUGIN.replace("CACHE", repr(str(tmp_path))) + SCRIPT)
     assert done.returncode == 0, done.stderr
+
+
+REFUSING = """
+from rknn_ep.errors import CompileError
+
+def refuse(self, bundle, options):
+    raise CompileError("not on this device")
+
+Remote.__init__ = refuse
+options = {"device": "remote", "min_partition_macs": "0", "cache_dir": CACHE}
+fallen = open_session(model, options)
+assert VERSION < (1, 24) or on_npu(fallen) == [], on_npu(fallen)
+np.testing.assert_array_equal(fallen.run(None, {"x": x})[0], np.maximum(x, 0))
+try:
+    open_session(model, {**options, "strict": "1"})
+except Exception as error:
+    assert "not on this device" in str(error), error
+else:
+    raise AssertionError("strict=1 let a partition fall back")
+"""
+
+
+def test_a_partition_that_it_refuses_stays_on_the_cpu_unless_strict(tmp_path):
+    done = run_python((PLUGIN + REFUSING).replace("CACHE", repr(str(tmp_path))))
+    assert done.returncode == 0, done.stderr
