@@ -158,6 +158,7 @@ class Server:
     def leave(self, status: int, why: str) -> NoReturn:
         """Take everything down and go."""
         sys.stderr.write("the server leaves: {}\n".format(why))
+        sys.stderr.flush()
         for job in self._jobs.values():
             job.kill("hung up")
         for job in self._jobs.values():
