@@ -20,18 +20,28 @@ from rknn_ep.records import Frontend
 if TYPE_CHECKING:
     from rknn_ep_tvm.carriers import bundles
     from rknn_ep_tvm.importing import Imported, from_onnx
-    from rknn_ep_tvm.relax_partition import partition_for_rknn
+    from rknn_ep_tvm.relax_partition import cut_for_rknn, partition_for_rknn
     from rknn_ep_tvm.running import close_executors
     from rknn_ep_tvm.targets import make_target
     from rknn_ep_tvm.tensors import as_tensor
 
-__all__ = ["Imported", "as_tensor", "bundles", "close_executors", "from_onnx", "make_target", "partition_for_rknn"]
+__all__ = [
+    "Imported",
+    "as_tensor",
+    "bundles",
+    "close_executors",
+    "cut_for_rknn",
+    "from_onnx",
+    "make_target",
+    "partition_for_rknn",
+]
 
 _HOME = {
     "Imported": "importing",
     "as_tensor": "tensors",
     "bundles": "carriers",
     "close_executors": "running",
+    "cut_for_rknn": "relax_partition",
     "from_onnx": "importing",
     "make_target": "targets",
     "partition_for_rknn": "relax_partition",

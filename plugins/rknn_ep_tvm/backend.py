@@ -34,10 +34,11 @@ def register() -> None:
     running.register()
     native.load()
     if not tvm._RUNTIME_ONLY:
-        from rknn_ep_tvm import pipeline, targets
+        from rknn_ep_tvm import codegen, pipeline, targets
 
         targets.register()
         pipeline.register()
+        codegen.register()
 
 
 def register_if_loaded() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,14 @@ from rknn_ep.errors import ModelError
 from rknn_ep.importing import load_source
 from rknn_ep.options import Options
 from rknn_ep.partitioning import report as reports
-from rknn_ep.pipeline import Progress, build, make_plan
+from rknn_ep.pipeline import Progress, make_plan
 from rknn_ep.plugins import plugins
 from rknn_ep_tvm import targets
 from rknn_ep_tvm.carriers import partition_call, planned
 from rknn_ep_tvm.importing import Imported
 from rknn_ep_tvm.relax_calibration import write_samples
 from rknn_ep_tvm.relax_onnx import Converted, to_onnx
+from rknn_ep_tvm.relax_region import Region, compile_region
 from rknn_ep_tvm.relax_simplify import simplify
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from rknn_ep.partitioning.partitioner import Plan
 
 CODEGEN = "rknn"
-_WHOLE_MODEL = ("input_shapes", "dimensions", "exclude_nodes", "exclude_ops", "mean", "std", "report")
-"""Options that speak of the whole model: they are done with once it is planned."""
 
 
 def partition_for_rknn(
@@ -63,21 +62,36 @@ def partition_for_rknn(
         ModelError: the module has no such function, or it has control flow.
         RknnEpError: as `rknn_ep.compile`.
     """
+    return _compiled(mod, function, _parsed(target, options), progress)
+
+
+def cut_for_rknn(mod: IRModule, *, target: str = "", function: str = "main", **options: Any) -> IRModule:
+    """The first half of `partition_for_rknn`: regions as functions with the attribute Codegen, nothing compiled.
+
+    For pipelines of one's own: `relax.transform.RunCodegen({"rknn": options})` compiles them.
+    """
+    return _cut(mod, function, _parsed(target, options))[0]
+
+
+def _parsed(target: str, options: Mapping[str, Any]) -> Options:
     given = dict(options)
     if target:
         given["target"], simulated = targets.split_name(target)
         if simulated:
             given.setdefault("device", "simulator")
-    parsed = Options.parse(given)
-    return _partition(mod, function, parsed, progress)
+    return Options.parse(given)
 
 
-def _partition(mod: IRModule, name: str, options: Options, progress: Progress | None) -> Imported:
+def _cut(mod: IRModule, name: str, options: Options) -> tuple[IRModule, Plan, Converted]:
     if name not in {variable.name_hint for variable in mod.get_global_vars()}:
         raise ModelError(f"the module has no function '{name}'", remedy="Name another: partition_for_rknn(mod, function=...).")
     converted = to_onnx(mod[name])
     plan = make_plan(load_source(converted.model.SerializeToString(), options), options, plugins())
-    merged = _merge(simplify(mod, name, converted), _planned(mod[name], converted, plan))
+    return _merge(simplify(mod, name, converted), _planned(mod[name], converted, plan)), plan, converted
+
+
+def _compiled(mod: IRModule, name: str, options: Options, progress: Progress | None) -> Imported:
+    merged, plan, converted = _cut(mod, name, options)
     regions = [variable for variable, one in merged.functions_items() if _is_region(one)]
     notes: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="rknn-ep-") as folder:
@@ -85,7 +99,8 @@ def _partition(mod: IRModule, name: str, options: Options, progress: Progress | 
         made = {}
         for number, region in enumerate(regions):  # TVM names a region after all its operators
             given, short = samples.get(region.name_hint), f"{CODEGEN}_{number}"
-            made[region.name_hint], notes[short] = _compile(merged[region], short, options, plan, given, progress)
+            own = replace(options, precision=plan.precision, calibration=given)
+            made[region.name_hint], notes[short] = compile_region(merged[region], short, own, progress)
     sections = {"partitions": notes, "relax": converted.reasons}
     report = reports.build(plan, sections={title: section for title, section in sections.items() if section})
     return Imported(planned(_replace(merged, name, made, options.as_text())), report)
@@ -133,43 +148,7 @@ def _is_region(function: Any) -> bool:
     return isinstance(function, relax.Function) and attributes is not None and attributes.get("Codegen") == CODEGEN
 
 
-@dataclass(frozen=True)
-class _Compiled:
-    """A region as a bundle, whose tensors have an order of their own."""
-
-    bundle: bytes
-    inputs: tuple[int, ...]
-    """For each input of the bundle the region's parameter."""
-    outputs: tuple[int, ...]
-    """For each result of the region the bundle's output."""
-    several: bool
-    """Whether the region gives a tuple."""
-
-
-def _compile(
-    function: relax.Function, name: str, options: Options, plan: Plan, samples: Path | None, progress: Progress | None
-) -> tuple[_Compiled, dict[str, Any]]:
-    """A region, and what quantisation and compilation said of it."""
-    converted = to_onnx(function, name)
-    default = Options()
-    own = replace(options, **{field: getattr(default, field) for field in _WHOLE_MODEL})
-    own = replace(own, precision=plan.precision, calibration=samples, min_partition_macs=0, strict=True)
-    built = build(load_source(converted.model.SerializeToString(), own), own, progress=progress)
-    if len(built.partitions) != 1:
-        raise ModelError(f"region {name} of the module became {len(built.partitions)} partitions instead of one")
-    (part,) = built.partitions
-    graph = converted.model.graph
-    inputs, outputs = ([value.name for value in values] for values in (graph.input, graph.output))
-    made = _Compiled(
-        part.bundle.read_bytes(),
-        tuple(inputs.index(one) for one in part.inputs),
-        tuple(part.outputs.index(one) for one in outputs),
-        isinstance(function.ret_ty, relax.TupleType),
-    )
-    return made, built.report.to_dict().get("sections", {})
-
-
-def _replace(mod: IRModule, name: str, regions: Mapping[str, _Compiled], options: Mapping[str, str]) -> IRModule:
+def _replace(mod: IRModule, name: str, regions: Mapping[str, Region], options: Mapping[str, str]) -> IRModule:
     """Calls of regions become calls of partitions, and the regions go."""
     rewriter = _Rewriter(mod, regions, options)
     variable = mod.get_global_var(name)
@@ -181,7 +160,7 @@ def _replace(mod: IRModule, name: str, regions: Mapping[str, _Compiled], options
 
 @relax.expr_functor.mutator
 class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
-    def __init__(self, mod: IRModule, regions: Mapping[str, _Compiled], options: Mapping[str, str]) -> None:
+    def __init__(self, mod: IRModule, regions: Mapping[str, Region], options: Mapping[str, str]) -> None:
         super().__init__(mod)
         self._regions = regions
         self._options = options

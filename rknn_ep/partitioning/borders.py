@@ -17,9 +17,9 @@ class Border:
     """A partition's border."""
 
     inputs: tuple[str, ...]
-    """Values that the partition computes from, in the order of their first use."""
+    """Values that the partition computes from: inputs of the graph in their order, then others by their first use."""
     outputs: tuple[str, ...]
-    """Values that others read, in the order they are made."""
+    """Values that others read: outputs of the graph in their order, then others as they are made."""
     ignored: tuple[str, ...]
     """Values that the runtime hands over as well, because a swallowed original reads them; the partition needs none."""
     missing: tuple[str, ...]
@@ -51,10 +51,10 @@ def border(wires: Wires, nodes: Sequence[int], origins: Collection[int]) -> Bord
         for name in original.makes[origin]
         if name in original.outputs or any(reader not in origins for reader in original.readers.get(name, ()))
     }
-    outputs = tuple(name for node in nodes for name in within.makes[node] if name in expected)
+    outputs = [name for node in nodes for name in within.makes[node] if name in expected]
     return Border(
-        inputs=tuple(needed),
-        outputs=outputs,
+        inputs=tuple(sorted(needed, key=lambda name: original.inputs.get(name, len(original.inputs)))),
+        outputs=tuple(sorted(outputs, key=lambda name: original.outputs.get(name, len(original.outputs)))),
         ignored=tuple(name for name in handed if name not in needed),
         missing=tuple(sorted(expected - set(outputs))) + tuple(name for name in needed if name not in handed),
     )

@@ -29,8 +29,10 @@ class Wiring:
     """Name -> the node that makes it."""
     readers: dict[str, list[int]] = field(default_factory=dict)
     """Name -> the nodes that read it, in order."""
-    outputs: frozenset[str] = frozenset()
-    """Names of the graph's outputs."""
+    inputs: dict[str, int] = field(default_factory=dict)
+    """Names of the graph's inputs, with their places."""
+    outputs: dict[str, int] = field(default_factory=dict)
+    """Names of the graph's outputs, with their places."""
 
     def sole_reader(self, name: str) -> int | None:
         """The one node that reads `name`, or None when there are more, or the graph gives it out."""
@@ -66,7 +68,7 @@ def wire(graph: ir.Graph) -> Wiring:
     """Index a graph, in its node order."""
     reads = [tuple(dict.fromkeys(_reads(node))) for node in graph]
     makes = [tuple(value.name for value in node.outputs if value.name) for node in graph]
-    wiring = Wiring(reads, makes, outputs=frozenset(value.name for value in graph.outputs if value.name))
+    wiring = Wiring(reads, makes, inputs=_places(graph.inputs), outputs=_places(graph.outputs))
     for index, names in enumerate(makes):
         for name in names:
             wiring.maker[name] = index
@@ -74,6 +76,10 @@ def wire(graph: ir.Graph) -> Wiring:
         for name in names:
             wiring.readers.setdefault(name, []).append(index)
     return wiring
+
+
+def _places(values: Iterable[ir.Value]) -> dict[str, int]:
+    return {value.name: place for place, value in enumerate(values) if value.name}
 
 
 def _reads(node: ir.Node) -> Iterable[str]:

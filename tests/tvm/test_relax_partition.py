@@ -128,6 +128,16 @@ def test_the_pipeline_partitions_what_nobody_partitioned(tmp_path: Path) -> None
         np.testing.assert_array_equal(one, other)
 
 
+def test_run_codegen_compiles_what_was_cut() -> None:
+    """For pipelines of one's own, with options as RunCodegen takes them."""
+    cut = rknn_ep_tvm.cut_for_rknn(network(cpu_in_the_middle=True), target=harness.TARGET, **harness.SMALL)
+    mod = relax.transform.RunCodegen({"rknn": {"target": "rk3588-sim", "simulation": "exact"}})(cut)
+    values = harness.random(SHAPE)
+    expected = on_the_cpu(network(cpu_in_the_middle=True), values)
+    for found, wanted in zip(harness.run(tvm.compile(mod, target="llvm"), values), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=FLOAT16 * np.abs(wanted).max())
+
+
 def test_a_partitioned_module_is_exported_and_loaded(tmp_path: Path) -> None:
     mod, _ = partitioned(network())
     values = harness.random(SHAPE)
