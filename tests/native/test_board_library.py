@@ -138,11 +138,17 @@ def test_as_many_runs_as_contexts_go_at_once_and_all_callers_have_their_turn(bui
             assert y.min() == y.max() == caller + 1
             finished.append(caller)
 
+    most = 0
     with ThreadPoolExecutor(callers) as pool:
-        list(pool.map(work, range(callers)))
+        for _ in range(50):  # a busy machine may give the threads one processor for a while
+            finished.clear()
+            list(pool.map(work, range(callers)))
+            assert sorted(finished) == sorted(list(range(callers)) * runs)
+            most = max(most, ctypes.CDLL(str(library)).board_most_running())
+            if most >= contexts:
+                break
     executor.close()
-    assert ctypes.CDLL(str(library)).board_most_running() == contexts
-    assert sorted(finished) == sorted(list(range(callers)) * runs)
+    assert most == contexts
 
 
 def test_a_library_without_newer_functions_is_used_without_them(build, for_boards: Path) -> None:
