@@ -16,8 +16,8 @@ constexpr char kPrefix[] = "ep.rknnexecutionprovider.";
 // The same names as rknn_ep/options.py; a test compares the two.
 constexpr char kOptionNames[] =
     "calibration\ncalibration_method\ncache_dir\ncolor\ncontexts\ncore_mask\ndevice\nexclude_nodes\nexclude_ops\n"
-    "input_shapes\nio_mode\nkeep_failing\nmean\nmin_partition_macs\nper_channel\nprecision\nquantizer\nreport\nresize\nsimulation\n"
-    "simulation_threads\nstd\nstrict\ntarget";
+    "input_shapes\nio_mode\nkeep_failing\nmean\nmin_partition_macs\nper_channel\nprecision\nquantizer\nreport\nresize\n"
+    "simulation\nsimulation_threads\nstd\nstrict\ntarget";
 
 size_t edit_distance(const std::string& left, const std::string& right) {
   std::vector<size_t> row(right.size() + 1);
