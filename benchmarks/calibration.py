@@ -57,7 +57,8 @@ def prepare(folder: Path, count: int) -> None:
     view = normalize(load_model(fetch(PPOCR_DET)), input_shapes={"x": (1, 3, SIZE, SIZE)})
     (folder / "float.onnx").write_bytes(serialize(view.model))
     pictures = data.crops([picture for half in data.scene_text() for picture in half], count, 9)
-    np.save(folder / "samples.npy", np.concatenate([data.detector_input(picture, SIZE) for picture in pictures]))
+    for index, picture in enumerate(pictures):
+        np.save(folder / f"{index}.npy", data.detector_input(picture, SIZE))
 
 
 def measured(folder: Path, side: str, method: str, count: int) -> dict[str, Any]:
@@ -119,14 +120,13 @@ def peer(folder: Path, method: str, count: int) -> None:
 
 class _Samples:
     def __init__(self, folder: Path, count: int) -> None:
-        self._array = np.load(folder / "samples.npy", mmap_mode="r")
-        self._count = count
+        self._files = [folder / f"{index}.npy" for index in range(count)]
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._files)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-        return ({"x": np.array(self._array[index : index + 1])} for index in range(self._count))
+        return ({"x": np.load(file)} for file in self._files)
 
 
 def _peak() -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,6 +149,14 @@ class RangeObserver(Protocol):
 
     def range(self) -> tuple[float, float]:
         """The clipping range (minimum, maximum), always with minimum <= 0 <= maximum."""
+
+
+@runtime_checkable
+class ExtremesObserver(Protocol):
+    """A `RangeObserver` that needs no more of a batch than its smallest and largest value: it is spared the values."""
+
+    def observe_extremes(self, low: float, high: float) -> None:
+        """Take one batch that lies in low..high, with zero inside."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from rknn_ep.errors import CalibrationError
 from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.correction import ChannelMeans
-from rknn_ep.records import Calibrator, FloatExecutor, FloatModel, QuantizationType, RangeObserver
+from rknn_ep.records import Calibrator, ExtremesObserver, FloatExecutor, FloatModel, QuantizationType, RangeObserver
 
 Array = np.ndarray[Any, Any]
 ASYMMETRIC_INT8 = QuantizationType(8)
@@ -130,10 +130,15 @@ class _Observation:
             self.means.observe(name, values)
         if name not in self.observers:
             return
-        limits = self.bounds.get(name)
-        if limits is not None and (low < limits.minimum or high > limits.maximum):
+        limits, observer = self.bounds.get(name), self.observers[name]
+        outside = limits is not None and (low < limits.minimum or high > limits.maximum)
+        if isinstance(observer, ExtremesObserver):
+            ends = [low, high] if limits is None else np.clip([low, high], limits.minimum, limits.maximum)
+            observer.observe_extremes(float(ends[0]), float(ends[1]))
+            return
+        if limits is not None and outside:
             values = np.clip(values, np.float32(limits.minimum), np.float32(limits.maximum))
-        self.observers[name].observe(values)
+        observer.observe(values)
 
 
 def _run_sample(

@@ -30,8 +30,9 @@ class ChannelMeans:
         """Count one batch of a tensor, [N, C, ...]; others are not looked at."""
         if name not in self.names or values.ndim < 2:
             return
-        axes = tuple(axis for axis in range(values.ndim) if axis != 1)
-        total = values.sum(axis=axes, dtype=np.float64)
+        # Along the last axis in float32, by pairs and so with an error of a few units in the last place; the rest in float64.
+        rows = values.sum(axis=-1) if values.ndim > 2 else values
+        total = rows.sum(axis=tuple(axis for axis in range(rows.ndim) if axis != 1), dtype=np.float64)
         self._sums[name] = self._sums[name] + total if name in self._sums else total
         self._counts[name] = self._counts.get(name, 0) + values.size // values.shape[1]
 

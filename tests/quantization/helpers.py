@@ -16,6 +16,7 @@ from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.calibrate import SampleSource, calibrate
 from rknn_ep.quantization.calibrators import all_calibrators
 from rknn_ep.quantization.qdq import QuantizedModel, Scheme, quantize, scheme_for, tensors_to_observe
+from rknn_ep.records import Calibrator
 
 Array = np.ndarray[Any, Any]
 CALIBRATORS = {record.name: record for record in all_calibrators()}
@@ -29,11 +30,12 @@ def model_of(text: str, opset: int = 17, **initializers: Array) -> ir.Model:
     return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
 
 
-def observed(model: ir.Model, samples: SampleSource, method: str = "minmax", **arguments: Any) -> dict[str, Range]:
+def observed(model: ir.Model, samples: SampleSource, method: str | Calibrator = "minmax", **arguments: Any) -> dict[str, Range]:
     """Ranges of everything the model needs, from samples."""
+    calibrator = CALIBRATORS[method] if isinstance(method, str) else method
     names, bounds = tensors_to_observe(model, arguments.pop("groups", ()))
     executor = plugins().float_executors()["onnxruntime"]
-    return calibrate(model, names, samples, CALIBRATORS[method], bounds=bounds, float_executor=executor, **arguments)
+    return calibrate(model, names, samples, calibrator, bounds=bounds, float_executor=executor, **arguments)
 
 
 def quantized(

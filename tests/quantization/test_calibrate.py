@@ -36,6 +36,19 @@ def test_every_sample_widens_the_range() -> None:
     assert observed(MODEL, [first, second])["x"] == Range(-5.0, 7.0)
 
 
+def test_a_method_that_is_spared_the_values_finds_the_same_range() -> None:
+    class Plain:
+        """minmax without `observe_extremes`."""
+
+        def __init__(self) -> None:
+            self._observer = CALIBRATORS["minmax"].create(QuantizationType(8), {})
+            self.observe, self.end_pass, self.range = self._observer.observe, self._observer.end_pass, self._observer.range
+
+    samples = [sample(), sample(2), sample(0.01)]
+    plain = observed(MODEL, samples, Calibrator("plain", lambda grid, options: Plain()))
+    assert observed(MODEL, samples, "minmax") == plain
+
+
 @pytest.mark.parametrize(("value", "kind"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
 def test_values_that_are_not_finite_name_the_tensor_and_the_sample(value: float, kind: str) -> None:
     bad = sample()

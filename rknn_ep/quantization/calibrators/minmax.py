@@ -22,6 +22,10 @@ class MinMaxObserver:
         self._minimum = min(self._minimum, float(values.min(initial=0.0)))
         self._maximum = max(self._maximum, float(values.max(initial=0.0)))
 
+    def observe_extremes(self, low: float, high: float) -> None:
+        """Take one batch by its ends, which are known already."""
+        self._minimum, self._maximum = min(self._minimum, low), max(self._maximum, high)
+
     def end_pass(self) -> None:
         """Nothing to do: the range is always up to date."""
 
