@@ -179,5 +179,5 @@ def _replace(graph: ir.Graph, node: ir.Node, op_type: str, inputs: list[Any], at
     name = old.name
     result.dtype, result.shape = ir.DataType.UINT8, old.shape
     old.replace_all_uses_with(result, replace_graph_outputs=True)
-    graph.remove(node)
+    graph.remove(node, safe=True)
     old.name, result.name = None, name

@@ -255,5 +255,5 @@ class Product:
         old = self.node.outputs[0]
         result.dtype, result.shape = old.dtype, old.shape
         old.replace_all_uses_with(result, replace_graph_outputs=True)
-        self.graph.remove(self.node)
+        self.graph.remove(self.node, safe=True)
         old.name, result.name = None, self.name

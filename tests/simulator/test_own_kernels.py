@@ -181,6 +181,37 @@ def test_a_value_read_by_a_chain_and_by_others_is_kept(library: ctypes.CDLL, tmp
         np.testing.assert_array_equal(fast, exact)
 
 
+def test_no_entry_holds_a_tensor_that_nothing_reads(library: ctypes.CDLL, tmp_path: Path) -> None:
+    """ONNX Runtime drops such tensors, and then it cannot find the weights that are handed to it from memory."""
+    rng, channels = np.random.default_rng(2), 320  # scales and biases of so many leave the model for the file of weights
+    nodes = [
+        *bundles.pair("x", "xs", "xz", "xd"),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wd"], axis=0),
+        helper.make_node("DequantizeLinear", ["b", "bs", "bz"], ["bd"], axis=0),
+        helper.make_node("Conv", ["xd", "wd", "bd"], ["c"]),
+        *bundles.pair("c", "xs", "xz", "y"),
+    ]
+    scales = rng.uniform(0.001, 0.01, channels).astype(np.float32)
+    constants = {
+        "xs": np.float32(2**-4), "xz": np.uint8(128), "w": rng.integers(-127, 128, (channels, 8, 1, 1)).astype(np.int8),
+        "ws": scales, "wz": np.zeros(channels, np.int8), "b": rng.integers(-500, 500, channels).astype(np.int32),
+        "bs": scales * np.float32(2**-4), "bz": np.zeros(channels, np.int32),
+    }  # fmt: skip
+    shape, out = (1, 8, 6, 7), (1, channels, 6, 7)
+    proto = bundles.model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, out)], constants)
+    assert own_operators(proto) == ["Convolution"]
+    models = {name: content for name, content in bundles.compiled(proto, "int8").entries.items() if name.endswith(".onnx")}
+    assert len(models) == 3
+    for name, content in models.items():
+        graph = onnx.load_model_from_string(content).graph
+        read = {value for node in graph.node for value in node.input} | {value.name for value in graph.output}
+        assert {tensor.name for tensor in graph.initializer} <= read, name
+    in_memory = bundles.bundle(tmp_path / "wide.rknnctx", proto, "int8").read_bytes()
+    x = rng.uniform(-2, 2, shape).astype(np.float32)
+    with Context(library, in_memory, options=FAST) as context:
+        np.testing.assert_array_equal(context(x)[0], run(library, tmp_path / "wide.rknnctx", x))
+
+
 def test_other_runtimes_can_still_run_every_entry_but_the_one_for_own_kernels() -> None:
     import onnxruntime
 
