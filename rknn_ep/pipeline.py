@@ -135,10 +135,12 @@ def partition(model: Source, **options: Any) -> Report:
     Raises:
         RknnEpError: the model cannot be read, or an option or shape is missing or wrong.
     """
+    from rknn_ep.graph.collector import collector_paused
     from rknn_ep.partitioning import report
 
     parsed = Options.parse(options)
-    made = report.build(plan_model(model, parsed))
+    with collector_paused():
+        made = report.build(plan_model(model, parsed))
     _write_report(made, parsed)
     return made
 

@@ -12,16 +12,31 @@ from rknn_ep.records import NodeFacts, TensorFacts
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
-def node_facts(node: ir.Node, opset: int) -> NodeFacts:
-    """A node with its attributes, inputs and outputs. A nameless node goes by the name of its first output."""
+def node_facts(node: ir.Node, opset: int, known: dict[ir.Value, TensorFacts]) -> NodeFacts:
+    """A node with its attributes, inputs and outputs. A nameless node goes by the name of its first output.
+
+    Args:
+        node: of a graph that no longer changes.
+        opset: that it is written in.
+        known: what was found of the graph's values, so that each is looked at once.
+    """
+
+    def facts(value: ir.Value) -> TensorFacts:
+        found = known.get(value)
+        if found is None:
+            found = known[value] = tensor_facts(value)
+        return found
+
     return NodeFacts(
         name=node.name or next((value.name for value in node.outputs if value.name), "") or "",
         op_type=node.op_type,
         domain=node.domain,
         opset=opset,
-        attributes={name: _python(attribute) for name, attribute in node.attributes.items() if attribute.type not in _GRAPHS},
-        inputs=tuple(None if value is None else tensor_facts(value) for value in node.inputs),
-        outputs=tuple(tensor_facts(value) for value in node.outputs),
+        attributes={
+            name: _python(attribute) for name, attribute in node.attributes.data.items() if attribute.type not in _GRAPHS
+        },
+        inputs=tuple([None if value is None else facts(value) for value in node.inputs]),
+        outputs=tuple([facts(value) for value in node.outputs]),
     )
 
 
@@ -33,12 +48,12 @@ def tensor_facts(value: ir.Value) -> TensorFacts:
 
 def _python(attribute: ir.Attr) -> Any:
     value = attribute.value
+    if isinstance(value, tuple):
+        return list(value)
     if attribute.type == ir.AttributeType.TENSOR:
         return attribute.as_tensor().numpy()
     if attribute.type == ir.AttributeType.TENSORS:
         return [tensor.numpy() for tensor in attribute.as_tensors()]
     if attribute.type == ir.AttributeType.STRING and isinstance(value, bytes):
         return value.decode(errors="replace")
-    if isinstance(value, tuple):
-        return list(value)
     return value

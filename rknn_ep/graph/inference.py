@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -35,7 +36,7 @@ class NodeInference:
     def __init__(self, model: ir.Model) -> None:
         self.opsets = dict(model.opset_imports)
         self._imports = [onnx.helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
-        self._answers: dict[Any, dict[int, onnx.TypeProto] | str] = {}
+        self._answers: dict[Any, list[_Output] | str] = {}
         self.failure = ""
         """What the last inference objected to; empty when it went well."""
 
@@ -47,36 +48,45 @@ class NodeInference:
         if is_onnx(node, *_LIKE_INPUT) and node.inputs and node.inputs[0] is not None:
             node.outputs[0].type, node.outputs[0].shape = node.inputs[0].type, node.inputs[0].shape
             return True
-        # The comparisons of opset 12 cannot infer either, but those of opset 16 mean the same.
-        opset = self.opsets.get(node.domain, 0)
-        schema = schema_of(node.op_type, node.domain, max(opset, 16) if is_onnx(node, *_COMPARISONS) else opset)
-        if schema is None or bodies_of(node):
+        if bodies_of(node):
             return False
         places: dict[int, int] = {}
-        types: list[tuple[Any, ...]] = []
-        data: list[onnx.TensorProto | None] = []
+        order: list[int | None] = []
+        types: list[_Type] = []
+        data: list[_Data | None] = []
         for value in node.inputs:
-            if value is None or id(value) in places:
+            if value is None:
+                order.append(None)
                 continue
-            if value.type is None:
+            place = places.setdefault(id(value), len(types))
+            order.append(place)
+            if place < len(types):
+                continue
+            kind = value.type
+            if kind is None:
                 return False
-            places[id(value)] = len(types)
             # A tensor's element type stands for its type: onnx-ir hashes types through their text.
-            kind = value.type.dtype if isinstance(value.type, ir.TensorType) else value.type
-            types.append((kind, None if value.shape is None else value.shape.dims))
+            types.append(
+                (kind.dtype if isinstance(kind, ir.TensorType) else kind, None if value.shape is None else value.shape.dims)
+            )
             data.append(_shown(value))
-        inputs = ["" if value is None else f"i{places[id(value)]}" for value in node.inputs]
-        proto = _proto(node, inputs)
-        key = (proto.SerializeToString(), tuple(types), tuple(None if one is None else one.SerializeToString() for one in data))
+        key = (
+            node.op_type,
+            node.domain,
+            tuple(order),
+            tuple(bool(value.name) for value in node.outputs),
+            tuple(_attribute_key(attribute) for attribute in node.attributes.data.values()),
+            tuple(types),
+            tuple(data),
+        )
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = self._ask(schema, proto, types, data)
+            answer = self._answers[key] = self._ask(node, order, types, data)
         if isinstance(answer, str):
             self.failure = answer
             return False
-        for index, value in enumerate(node.outputs):
-            if index in answer:
-                _write(value, answer[index])
+        for output in answer:
+            output.write(node.outputs[output.index])
         return True
 
     def _infer_if(self, node: ir.Node) -> bool:
@@ -94,17 +104,22 @@ class NodeInference:
                 value.shape = merged(first.shape, value.shape)
         return True
 
-    def _ask(
-        self, schema: Any, proto: onnx.NodeProto, types: list[tuple[Any, ...]], data: list[onnx.TensorProto | None]
-    ) -> dict[int, onnx.TypeProto] | str:
+    def _ask(self, node: ir.Node, order: list[int | None], types: list[_Type], data: list[_Data | None]) -> list[_Output] | str:
+        """What the schema says of the outputs, or its objection; an empty one where there is no schema."""
+        # The comparisons of opset 12 cannot infer either, but those of opset 16 mean the same.
+        opset = self.opsets.get(node.domain, 0)
+        schema = schema_of(node.op_type, node.domain, max(opset, 16) if is_onnx(node, *_COMPARISONS) else opset)
+        if schema is None:
+            return ""
+        proto = _proto(node, ["" if place is None else f"i{place}" for place in order])
         given = {f"i{place}": _type_proto(*one) for place, one in enumerate(types)}
-        shown = {f"i{place}": one for place, one in enumerate(data) if one is not None}
+        shown = {f"i{place}": _tensor_proto(one) for place, one in enumerate(data) if one is not None}
         try:
             found = onnx.shape_inference.infer_node_outputs(schema, proto, given, shown, opset_imports=self._imports)
         except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError, KeyError) as error:
             log.debug("shape inference of %s failed: %s", proto.op_type, error)
             return str(error).strip() or type(error).__name__
-        return {int(name[1:]): one for name, one in found.items() if name and one.WhichOneof("value")}
+        return [_Output.read(int(name[1:]), one) for name, one in found.items() if name and one.WhichOneof("value")]
 
 
 def merged(found: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | None:
@@ -125,7 +140,33 @@ def schema_of(op_type: str, domain: str, opset: int) -> Any:
         return None
 
 
-def _shown(value: ir.Value) -> onnx.TensorProto | None:
+_Type = tuple[Any, tuple[int | ir.SymbolicDim, ...] | None]
+"""Element type (or the type itself, of what is no tensor), dimensions."""
+_Data = tuple[int, tuple[int, ...], bytes]
+"""Element type, dimensions, contents."""
+
+
+def _attribute_key(attribute: ir.Attr) -> tuple[Any, ...]:
+    """What tells an attribute from others; what has no value to compare goes by its serialised form."""
+    if attribute.type in _PLAIN and not attribute.is_ref():
+        value = attribute.value
+        return attribute.name, attribute.type, tuple(value) if isinstance(value, list) else value
+    return attribute.name, attribute.type, ir.serde.serialize_attribute(attribute).SerializeToString(deterministic=True)
+
+
+_PLAIN = frozenset(
+    {
+        ir.AttributeType.INT,
+        ir.AttributeType.INTS,
+        ir.AttributeType.FLOAT,
+        ir.AttributeType.FLOATS,
+        ir.AttributeType.STRING,
+        ir.AttributeType.STRINGS,
+    }
+)
+
+
+def _shown(value: ir.Value) -> _Data | None:
     maker = value.producer()
     tensor = value.const_value if is_constant(value) else None
     if maker is not None and is_onnx(maker, "Constant"):
@@ -134,9 +175,12 @@ def _shown(value: ir.Value) -> onnx.TensorProto | None:
         return None
     if tensor.size > (_FEW_NUMBERS if tensor.dtype.is_integer() else _FEW_FLOATS):
         return None
-    proto = onnx.TensorProto(data_type=int(tensor.dtype), raw_data=tensor.tobytes())
-    proto.dims.extend(tensor.shape.numpy())
-    return proto
+    return int(tensor.dtype), tensor.shape.numpy(), tensor.tobytes()
+
+
+def _tensor_proto(data: _Data) -> onnx.TensorProto:
+    dtype, dims, content = data
+    return onnx.TensorProto(data_type=dtype, dims=dims, raw_data=content)
 
 
 def _type_proto(kind: Any, dims: tuple[int | ir.SymbolicDim, ...] | None) -> onnx.TypeProto:
@@ -147,17 +191,39 @@ def _type_proto(kind: Any, dims: tuple[int | ir.SymbolicDim, ...] | None) -> onn
     return proto
 
 
-def _write(value: ir.Value, proto: onnx.TypeProto) -> None:
-    if proto.HasField("tensor_type"):
+@dataclass(frozen=True)
+class _Output:
+    """What was found of one output, ready to be written into any number of nodes."""
+
+    index: int
+    dtype: ir.DataType | None
+    """Element type of a tensor."""
+    other: Any
+    """The type of what is no tensor."""
+    shape: ir.Shape | None
+    """Frozen, so that values can share it."""
+
+    @classmethod
+    def read(cls, index: int, proto: onnx.TypeProto) -> _Output:
+        if not proto.HasField("tensor_type"):
+            shape = ir.serde.deserialize_type_proto_for_shape(proto)
+            return cls(index, None, ir.serde.deserialize_type_proto_for_type(proto), shape and ir.Shape(shape, frozen=True))
         tensor = proto.tensor_type
-        if tensor.elem_type:
-            value.type = ir.TensorType(ir.DataType(tensor.elem_type))
-        if tensor.HasField("shape"):
-            dims = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]
-            value.shape = merged(ir.Shape(dims), value.shape)
-        return
-    value.type = ir.serde.deserialize_type_proto_for_type(proto) or value.type
-    value.shape = merged(ir.serde.deserialize_type_proto_for_shape(proto), value.shape)
+        dims = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]
+        return cls(
+            index,
+            ir.DataType(tensor.elem_type) if tensor.elem_type else None,
+            None,
+            ir.Shape(dims, frozen=True) if tensor.HasField("shape") else None,
+        )
+
+    def write(self, value: ir.Value) -> None:
+        if self.dtype is not None:
+            value.type = ir.TensorType(self.dtype)
+        elif self.other is not None:
+            value.type = self.other
+        if self.shape is not None:
+            value.shape = merged(self.shape, value.shape)
 
 
 def _proto(node: ir.Node, inputs: list[str]) -> onnx.NodeProto:

@@ -22,6 +22,8 @@ from rknn_ep.graph.passes.remove_unused import RemoveUnused
 from rknn_ep.graph.passes.settle_initializers import SettleInitializers
 from rknn_ep.graph.provenance import Provenance
 from rknn_ep.graph.view import View, ViewNode
+from rknn_ep.graph.wiring import wire
+from rknn_ep.records import TensorFacts
 
 UNFORESEEN = "the model cannot be normalised"
 
@@ -78,10 +80,12 @@ def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimen
 
 
 def _view(work: ir.Model, original: ir.Model, provenance: Provenance) -> View:
-    traced = trace(original.graph, work.graph, frozenset(provenance.constants))
+    wiring = wire(original.graph)
+    traced = trace(wiring, work.graph, frozenset(provenance.constants))
     opset = work.opset_imports.get("", 0)
+    known: dict[ir.Value, TensorFacts] = {}
     nodes = tuple(
-        ViewNode(index, node, origins, bound, opset)
+        ViewNode(index, node, origins, bound, opset, known)
         for index, (node, origins, bound) in enumerate(zip(work.graph, traced.origins, traced.bound_to, strict=True))
     )
-    return View(model=work, original=original, nodes=nodes, folded=traced.folded)
+    return View(model=work, original=original, nodes=nodes, folded=traced.folded, original_wiring=wiring)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from rknn_ep.graph.provenance import bodies_of, captured_by
+from rknn_ep.graph.wiring import Wiring
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,18 @@ class Origins:
     folded: frozenset[int]
 
 
-def trace(original: ir.Graph, view: ir.Graph, constants: frozenset[str]) -> Origins:
+def trace(original: Wiring, view: ir.Graph, constants: frozenset[str]) -> Origins:
     """Find the originals of every view node, in time linear in both graphs.
 
     Args:
-        original: the graph as it came in.
+        original: of the graph as it came in.
         view: the normalised graph, in topological order.
         constants: names of original values that were found to be constant.
     """
-    maker = {value.name: index for index, node in enumerate(original) for value in node.outputs if value.name}
-    reads = [tuple(_reads(node)) for node in original]
+    maker, reads = original.maker, original.reads
     nodes = list(view)
     survivors = {value.name for value in view.inputs} | {value.name for node in nodes for value in node.outputs if value.name}
-    survivors &= set(maker) | {value.name for value in original.inputs}
+    survivors &= maker.keys() | original.inputs.keys()
     found: list[frozenset[int]] = []
     reached: list[frozenset[str]] = []
     for node in nodes:
@@ -56,7 +55,7 @@ def trace(original: ir.Graph, view: ir.Graph, constants: frozenset[str]) -> Orig
 
 def _walk(
     start: Iterable[str],
-    maker: Mapping[str | None, int],
+    maker: Mapping[str, int],
     reads: list[tuple[str, ...]],
     survivors: set[str | None],
     constants: frozenset[str],
@@ -77,14 +76,6 @@ def _walk(
             elif name in maker:
                 pending.append(maker[name])
     return frozenset(origins), frozenset(ends)
-
-
-def _reads(node: ir.Node) -> Iterable[str]:
-    for value in node.inputs:
-        if value is not None and value.name:
-            yield value.name
-    for body in bodies_of(node):
-        yield from captured_by(body)
 
 
 def _derived(nodes: list[ir.Node], found: list[frozenset[int]]) -> dict[int, int]:

@@ -60,7 +60,7 @@ def _captured(graph: ir.Graph) -> Iterable[str]:
 def bodies_of(node: ir.Node) -> list[ir.Graph]:
     """The graphs among a node's attributes: the bodies of If, Loop and Scan."""
     bodies: list[ir.Graph] = []
-    for attribute in node.attributes.values():
+    for attribute in node.attributes.data.values():  # the dict inside: the mapping around it is slow, and this is asked often
         kind = attribute.type
         if kind not in _GRAPHS or attribute.is_ref():
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -35,12 +35,15 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
     if value is None or value.shape is None:
         return None
     dims = value.shape.dims
-    return tuple(int(dim) for dim in dims) if all(isinstance(dim, int) for dim in dims) else None
+    for dim in dims:
+        if not isinstance(dim, int):
+            return None
+    return cast(tuple[int, ...], dims)
 
 
 def is_onnx(node: ir.Node | None, *op_types: str) -> bool:
     """Whether a node is one of these operators of the ONNX domain."""
-    return node is not None and node.domain == "" and node.op_type in op_types
+    return node is not None and node.op_type in op_types and node.domain == ""
 
 
 def producer(value: ir.Value | None) -> ir.Node | None:

@@ -8,7 +8,8 @@ from functools import cached_property
 import onnx_ir as ir
 
 from rknn_ep.graph.facts import node_facts
-from rknn_ep.records import NodeFacts
+from rknn_ep.graph.wiring import Wiring, wire
+from rknn_ep.records import NodeFacts, TensorFacts
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +24,13 @@ class ViewNode:
     bound_to: int | None = None
     """Index of a view node that must go into the same partition: both stand for some of the same originals."""
     opset: int = field(default=17, repr=False)
+    known: dict[ir.Value, TensorFacts] = field(default_factory=dict, repr=False)
+    """Facts of values, shared by the nodes of a view."""
 
     @cached_property
     def facts(self) -> NodeFacts:
         """The node as a capability rule sees it."""
-        return node_facts(self.node, self.opset)
+        return node_facts(self.node, self.opset, self.known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,14 @@ class View:
     folded: frozenset[int]
     """Originals that no view node stands for: constants, shape computations and what only these needed. A partition
     may claim one when it claims all its consumers."""
+
+    original_wiring: Wiring
+    """Who makes and reads what in the original."""
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """Who makes and reads what among `nodes`."""
+        return wire(self.model.graph)
 
     @property
     def opset(self) -> int:

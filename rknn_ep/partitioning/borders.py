@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from rknn_ep.partitioning.wiring import Wires
+from rknn_ep.partitioning.wires import Wires
 
 
 @dataclass(frozen=True)

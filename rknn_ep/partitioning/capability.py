@@ -160,7 +160,10 @@ def _not_for_an_npu(node: NodeFacts) -> Verdict | None:
         return unknown
     if not OPSETS[0] <= node.opset <= OPSETS[1]:
         return _refused("opset", f"the model is of opset {node.opset}", f"opset in [{OPSETS[0]}, {OPSETS[1]}]")
-    return next((found for tensor in (*node.inputs, *node.outputs) if (found := _not_fixed(tensor)) is not None), None)
+    for tensor in (*node.inputs, *node.outputs):
+        if (found := _not_fixed(tensor)) is not None:
+            return found
+    return None
 
 
 def _unknown_operator(node: NodeFacts) -> Verdict | None:

@@ -12,7 +12,7 @@ from rknn_ep.partitioning.borders import border
 from rknn_ep.partitioning.costs import CALL_SECONDS, Rates
 from rknn_ep.partitioning.cutting import Cut
 from rknn_ep.partitioning.units import Units
-from rknn_ep.partitioning.wiring import Wires
+from rknn_ep.partitioning.wires import Wires
 
 
 @dataclass(frozen=True)
@@ -140,14 +140,14 @@ def pays(context: Context, rates: Rates, min_partition_macs: int | None, cut: Cu
         return _below(context, min_partition_macs, cut)
     let_go = False
     for part in cut.parts():
-        work, size = _work(context, part), _border_bytes(context, cut, part)
+        work, size = _work(context, part), _border_bytes(context, part)
         if rates.saved(work) < rates.border(size):
             cut.let_go(part, "cost", _loss(rates, work, size, 0.0))
             let_go = True
     if let_go:
         return True
     for members in cut.partitions():
-        work, size = _work(context, members), _border_bytes(context, cut, members)
+        work, size = _work(context, members), _border_bytes(context, members)
         if rates.saved(work) < rates.border(size) + CALL_SECONDS:
             cut.let_go(members, "cost", _loss(rates, work, size, CALL_SECONDS))
             let_go = True
@@ -167,12 +167,12 @@ def _work(context: Context, members: Sequence[int]) -> int:
     return sum(context.macs[unit] for unit in members)
 
 
-def _border_bytes(context: Context, cut: Cut, members: Sequence[int]) -> int:
-    inside = set(members)
-    names = {name for unit in members for name in context.reads(unit)}
-    made = {name for unit in members for name in context.makes(unit)}
-    crossing = names - made
-    crossing |= {name for name in made if name in context.wires.within.outputs or not inside.issuperset(context.readers(name))}
+def _border_bytes(context: Context, members: Sequence[int]) -> int:
+    wiring = context.wires.within
+    nodes = {node for unit in members for node in context.units.nodes[unit]}
+    made = {name for node in nodes for name in wiring.makes[node]}
+    crossing = {name for node in nodes for name in wiring.reads[node]} - made - context.wires.constants
+    crossing |= {name for name in made if name in wiring.outputs or not nodes.issuperset(wiring.readers.get(name, ()))}
     return sum(context.sizes.get(name, 0) for name in crossing)
 
 

@@ -25,7 +25,7 @@ from rknn_ep.partitioning.cutting import Cut, cut_units
 from rknn_ep.partitioning.macs import macs, weight_bytes
 from rknn_ep.partitioning.patterns import native_groups
 from rknn_ep.partitioning.units import Units, build_units
-from rknn_ep.partitioning.wiring import Wires
+from rknn_ep.partitioning.wires import Wires
 from rknn_ep.records import Capability, Outcome, Target, Verdict
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _cut(
 ) -> Plan:
     wires = Wires.of(view)
     supported = [verdict.outcome is not Outcome.REFUSED for verdict in verdicts]
-    groups = _whole(native_groups(view, wires.within), supported)
+    groups = _whole(native_groups(view), supported)
     units = build_units(wires, groups, supported)
     groups = _kept(groups, units)
     node_macs = [macs(node.facts) for node in view.nodes]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rknn_ep.partitioning.wiring import Wiring, wire
 from rknn_ep.records import NodeFacts
 
 if TYPE_CHECKING:
@@ -41,35 +40,26 @@ PATTERN_CASES = {
 """Pattern -> the case of the capability tables in which it was probed."""
 
 
-def native_groups(view: View, wiring: Wiring | None = None) -> tuple[tuple[int, ...], ...]:
-    """Every node of the view in exactly one group, groups ordered by their last node.
-
-    Args:
-        view: the normalised graph.
-        wiring: of the view's graph, where the caller has it already.
-    """
-    return _finder(view, wiring).groups()
+def native_groups(view: View) -> tuple[tuple[int, ...], ...]:
+    """Every node of the view in exactly one group, groups ordered by their last node."""
+    return _Finder(view).groups()
 
 
 def probed_patterns(view: View) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """The patterns that a capability table has a case for: (name of the case, nodes)."""
-    finder = _finder(view)
+    finder = _Finder(view)
     finder.groups()
     return tuple((PATTERN_CASES[kind], nodes) for kind, nodes in finder.patterns)
-
-
-def _finder(view: View, wiring: Wiring | None = None) -> _Finder:
-    return _Finder([node.facts for node in view.nodes], wiring or wire(view.model.graph))
 
 
 class _Finder:
     """Claims nodes pattern by pattern, the largest first."""
 
-    def __init__(self, facts: list[NodeFacts], wiring: Wiring) -> None:
-        self.facts = facts
-        self.wiring = wiring
+    def __init__(self, view: View) -> None:
+        self.facts: list[NodeFacts] = [node.facts for node in view.nodes]
+        self.wiring = view.wiring
         self.by_op: dict[str, list[int]] = {}
-        for index, node in enumerate(facts):
+        for index, node in enumerate(self.facts):
             if node.domain in ("", "ai.onnx"):
                 self.by_op.setdefault(node.op_type, []).append(index)
         self.group_of: dict[int, int] = {}

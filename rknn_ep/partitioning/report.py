@@ -227,13 +227,14 @@ def _verdicts(plan: Plan) -> tuple[NodeEntry, ...]:
 
 def _partition(plan: Plan, index: int, verdicts: Sequence[NodeEntry]) -> PartitionEntry:
     part = plan.partitions[index]
+    border = {*part.inputs, *part.outputs}
     tensors: dict[str, TensorEntry] = {}
     operators: dict[str, int] = {}
     for node in part.nodes:
         facts = plan.view.nodes[node].facts
         operators[facts.op_type] = operators.get(facts.op_type, 0) + 1
         for tensor in (*facts.inputs, *facts.outputs):
-            if tensor is not None:
+            if tensor is not None and tensor.name in border:
                 tensors.setdefault(tensor.name, TensorEntry(tensor.name, tensor.dtype, tensor.shape or ()))
     return PartitionEntry(
         name=part.name,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rknn_ep.partitioning.stages import on_cycles
-from rknn_ep.partitioning.wiring import Wires
+from rknn_ep.partitioning.wires import Wires
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def _contract(wires: Wires, groups: Sequence[Sequence[int]], supported: Sequence
         if view_node.bound_to is not None:
             parent[find(view_node.index)] = find(view_node.bound_to)
         for origin in view_node.origins:
-            parent[find(view_node.index)] = find(owner.setdefault(origin, view_node.index))
+            if (first := owner.setdefault(origin, view_node.index)) != view_node.index:
+                parent[find(view_node.index)] = find(first)
     gathered: dict[int, list[int]] = {}
     for view_node in view.nodes:
         gathered.setdefault(find(view_node.index), []).append(view_node.index)

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from rknn_ep.graph.wiring import wire
 from rknn_ep.partitioning.patterns import native_groups
-from rknn_ep.partitioning.wiring import wire
 from tests.partitioning.helpers import PLANE, build, node, planned, view_of
 
 WEIGHT = np.linspace(-1, 1, 4 * 4 * 3 * 3, dtype=np.float32).reshape(4, 4, 3, 3)
