@@ -269,7 +269,7 @@ def make_plan(model: ir.Model, options: Options, manager: PluginManager, precisi
     """Normalise and partition: the first half of the way.
 
     Args:
-        model: it is left as it is.
+        model: it is used up.
         options: what the user asked for.
         manager: the plugins whose targets and rules count.
         precision: plan for it whether or not there is calibration data; by default what the options mean for the model.
@@ -278,7 +278,7 @@ def make_plan(model: ir.Model, options: Options, manager: PluginManager, precisi
     from rknn_ep.partitioning.partitioner import plan
 
     target = manager.target(options.target)
-    view = normalize(model, input_shapes=options.input_shapes, dimensions=options.dimensions)
+    view = normalize(model, input_shapes=options.input_shapes, dimensions=options.dimensions, consume=True)
     return plan(
         view,
         target,

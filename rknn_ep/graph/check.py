@@ -12,10 +12,11 @@ from pathlib import Path
 import onnx
 
 from rknn_ep.errors import ModelError
-from rknn_ep.graph.check_nodes import check_signatures, describe
+from rknn_ep.graph.check_nodes import bodies, check_signatures, describe
 from rknn_ep.graph.external import check_external
 from rknn_ep.graph.tensor_size import stored_bytes
 
+_TENSOR, _TENSORS = onnx.AttributeProto.TENSOR, onnx.AttributeProto.TENSORS
 _DAMAGED = "The file is damaged; export it again."
 
 
@@ -105,9 +106,8 @@ def _check_names(graph: onnx.GraphProto, label: str, outside: set[str]) -> None:
         for name in node.input:
             if name not in known:
                 raise ModelError(f"{label}: {describe(node)} reads '{name}', which nothing makes", remedy=_DAMAGED)
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
-                _check_names(body, label, known)
+        for body in bodies(node):
+            _check_names(body, label, known)
     for value in graph.output:
         if value.name not in known:
             raise ModelError(f"{label}: nothing makes the output '{value.name}'", remedy=_DAMAGED)
@@ -137,14 +137,11 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
         yield f"initializer '{tensor.name}'", tensor
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield f"attribute '{attribute.name}' of {describe(node)}", attribute.t
-            for tensor in attribute.tensors:
+            kind = attribute.type
+            for tensor in (attribute.t,) if kind == _TENSOR else attribute.tensors if kind == _TENSORS else ():
                 yield f"attribute '{attribute.name}' of {describe(node)}", tensor
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
-            for body in attribute.graphs:
-                yield from _tensors(body)
+        for body in bodies(node):
+            yield from _tensors(body)
 
 
 def _check_tensor(tensor: onnx.TensorProto, owner: str, label: str, folder: Path | None) -> int:

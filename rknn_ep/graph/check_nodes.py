@@ -27,11 +27,19 @@ def check_signatures(graph: onnx.GraphProto, opsets: Mapping[str, int], label: s
             problem = _problem(node, _signature(node.op_type, domain, version))
             if problem:
                 raise ModelError(f"{label}: {describe(node)} {problem}", remedy="The file is damaged; export it again.")
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                check_signatures(attribute.g, versions, label)
-            for body in attribute.graphs:
-                check_signatures(body, versions, label)
+        for body in bodies(node):
+            check_signatures(body, versions, label)
+
+
+def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs among a node's attributes. Whoever reads the node goes by the attributes' types, so this does too."""
+    found: list[onnx.GraphProto] = []
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            found.append(attribute.g)
+        elif attribute.type == onnx.AttributeProto.GRAPHS:
+            found.extend(attribute.graphs)
+    return found
 
 
 def describe(node: onnx.NodeProto) -> str:
@@ -41,8 +49,8 @@ def describe(node: onnx.NodeProto) -> str:
 
 def _check_text(node: onnx.NodeProto, label: str) -> None:
     # Text that is not UTF-8 comes out of protobuf as bytes.
-    texts = (node.op_type, node.domain, node.name, *node.input, *node.output, *(attribute.name for attribute in node.attribute))
-    if not all(isinstance(text, str) for text in texts):
+    names = [attribute.name for attribute in node.attribute]
+    if {*map(type, (node.op_type, node.domain, node.name, *node.input, *node.output, *names))} != {str}:
         raise ModelError(f"{label}: a node has a name that is not text", remedy="The file is damaged; export it again.")
 
 

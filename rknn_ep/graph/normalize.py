@@ -21,8 +21,7 @@ from rknn_ep.graph.passes.remove_identity import RemoveIdentity
 from rknn_ep.graph.passes.remove_unused import RemoveUnused
 from rknn_ep.graph.passes.settle_initializers import SettleInitializers
 from rknn_ep.graph.provenance import Provenance
-from rknn_ep.graph.view import View, ViewNode
-from rknn_ep.graph.wiring import wire
+from rknn_ep.graph.view import Original, View, ViewNode
 from rknn_ep.records import TensorFacts
 
 UNFORESEEN = "the model cannot be normalised"
@@ -33,13 +32,15 @@ def normalize(
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     dimensions: Mapping[str, int] | None = None,
+    consume: bool = False,
 ) -> View:
-    """Bring a model into the form that planning works on; `model` itself is left as it is.
+    """Bring a model into the form that planning works on.
 
     Args:
         model: any ONNX model, also one that a host runtime has already optimised.
         input_shapes: input name -> dimensions, for dynamic inputs.
         dimensions: symbolic dimension name -> value.
+        consume: the caller gives `model` away, so that no copy of it is made; else it is left as it is.
 
     Raises:
         ModelError: the model is too old, or breaks its operators' rules.
@@ -47,7 +48,7 @@ def normalize(
     """
     try:
         with collector_paused():
-            return _normalize(model, input_shapes or {}, dimensions or {})
+            return _normalize(model, input_shapes or {}, dimensions or {}, consume)
     except RknnEpError:
         raise
     except Exception as error:
@@ -57,8 +58,9 @@ def normalize(
         ) from error
 
 
-def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimensions: Mapping[str, int]) -> View:
-    work = model.clone()
+def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimensions: Mapping[str, int], consume: bool) -> View:
+    original = Original.of(model, keep=not consume)
+    work = model if consume else model.clone()
     provenance = Provenance(work)
     passes: list[ir.passes.PassBase] = [
         SettleInitializers(provenance),
@@ -76,16 +78,15 @@ def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimen
     ]
     for one in passes:
         one(work)
-    return _view(work, model, provenance)
+    return _view(work, original, provenance)
 
 
-def _view(work: ir.Model, original: ir.Model, provenance: Provenance) -> View:
-    wiring = wire(original.graph)
-    traced = trace(wiring, work.graph, frozenset(provenance.constants))
+def _view(work: ir.Model, original: Original, provenance: Provenance) -> View:
+    traced = trace(original.wiring, work.graph, frozenset(provenance.constants))
     opset = work.opset_imports.get("", 0)
     known: dict[ir.Value, TensorFacts] = {}
     nodes = tuple(
         ViewNode(index, node, origins, bound, opset, known)
         for index, (node, origins, bound) in enumerate(zip(work.graph, traced.origins, traced.bound_to, strict=True))
     )
-    return View(model=work, original=original, nodes=nodes, folded=traced.folded, original_wiring=wiring)
+    return View(model=work, original=original, nodes=nodes, folded=traced.folded)

@@ -34,21 +34,48 @@ class ViewNode:
 
 
 @dataclass(frozen=True, eq=False)
+class Original:
+    """What planning needs to know of the graph as it came in, node by node."""
+
+    wiring: Wiring
+    names: tuple[str, ...]
+    op_types: tuple[str, ...]
+    initializers: frozenset[str]
+    """Names of its constants, which a runtime does not hand over."""
+    model: ir.Model | None = None
+    """The model itself, untouched; None where it was given away."""
+
+    @classmethod
+    def of(cls, model: ir.Model, *, keep: bool) -> Original:
+        """Look at a model; with `keep` it must stay as it is."""
+        graph = model.graph
+        return cls(
+            wiring=wire(graph),
+            names=tuple([node.name or "" for node in graph]),
+            op_types=tuple([node.op_type for node in graph]),
+            initializers=constants_of(graph),
+            model=model if keep else None,
+        )
+
+
+def constants_of(graph: ir.Graph) -> frozenset[str]:
+    """Names of the initializers that a program cannot override."""
+    return frozenset(name for name, value in graph.initializers.items() if not value.is_graph_input())
+
+
+@dataclass(frozen=True, eq=False)
 class View:
     """A model ready to be planned. Values have their original names; only new values have new ones."""
 
     model: ir.Model
     """The normalised graph."""
-    original: ir.Model
-    """The model as it came in, untouched."""
+    original: Original
+    """The graph as it came in."""
     nodes: tuple[ViewNode, ...]
     """In topological order, one for each node of `model.graph`."""
     folded: frozenset[int]
     """Originals that no view node stands for: constants, shape computations and what only these needed. A partition
     may claim one when it claims all its consumers."""
-
-    original_wiring: Wiring
-    """Who makes and reads what in the original."""
 
     @cached_property
     def wiring(self) -> Wiring:

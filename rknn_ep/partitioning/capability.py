@@ -99,11 +99,13 @@ def _excluded(view: View, exclude_nodes: Collection[str], exclude_ops: Collectio
     found: dict[int, Verdict] = {}
     if not exclude_nodes and not exclude_ops:
         return found
-    originals = list(view.original.graph)
+    original = view.original
     for view_node in view.nodes:
-        behind = [view_node.node, *(originals[origin] for origin in sorted(view_node.origins))]
-        names = {name for node in behind for name in (node.name, *(value.name for value in node.outputs)) if name}
-        if kinds := {node.op_type for node in behind}.intersection(exclude_ops):
+        node, behind = view_node.node, view_node.origins
+        names = {node.name, *view.wiring.makes[view_node.index], *(original.names[origin] for origin in behind)}
+        names.update(name for origin in behind for name in original.wiring.makes[origin])
+        names.discard("")
+        if kinds := {node.op_type, *(original.op_types[origin] for origin in behind)}.intersection(exclude_ops):
             found[view_node.index] = Verdict(Outcome.REFUSED, "excluded", f"exclude_ops names {min(kinds)}", source="options")
         elif named := names.intersection(exclude_nodes):
             found[view_node.index] = Verdict(Outcome.REFUSED, "excluded", f"exclude_nodes names '{min(named)}'", source="options")

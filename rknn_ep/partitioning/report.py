@@ -260,7 +260,7 @@ def _originals(plan: Plan, verdicts: Sequence[NodeEntry]) -> Share:
         for origin in node.origins
         if origin in inside
     }
-    return Share(len(list(plan.view.original.graph)), len(inside), len(inside - beside))
+    return Share(len(plan.view.original.names), len(inside), len(inside - beside))
 
 
 def _read(kind: type[Any], data: Mapping[str, Any]) -> Any:

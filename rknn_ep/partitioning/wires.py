@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rknn_ep.graph.view import constants_of
 from rknn_ep.graph.wiring import Wiring
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from rknn_ep.graph import View
 
 
@@ -29,8 +28,5 @@ class Wires:
     @classmethod
     def of(cls, view: View) -> Wires:
         """Look at the two graphs of a view."""
-        return cls(view, view.wiring, view.original_wiring, _constants(view.model.graph), _constants(view.original.graph))
-
-
-def _constants(graph: ir.Graph) -> frozenset[str]:
-    return frozenset(name for name, value in graph.initializers.items() if not value.is_graph_input())
+        original = view.original
+        return cls(view, view.wiring, original.wiring, constants_of(view.model.graph), original.initializers)

@@ -72,7 +72,7 @@ def with_outputs(content: bytes, names: Sequence[str], view: View) -> bytes:
 
 def surviving_values(view: View) -> list[str]:
     """Values of the original that the view's nodes still make."""
-    own = {value.name for node in view.original.graph for value in node.outputs}
+    own = {value.name for node in view.original.model.graph for value in node.outputs}
     return [value.name for one in view.nodes for value in one.node.outputs if value.name and value.name in own]
 
 
@@ -81,9 +81,9 @@ def assert_same_numbers(
 ) -> None:
     """Run original and view and compare every value that both have, not only the outputs."""
     feed = random_feed(view) if feed is None else feed
-    outputs = [str(value.name) for value in view.original.graph.outputs]
+    outputs = [str(value.name) for value in view.original.model.graph.outputs]
     names = list(dict.fromkeys([*outputs, *surviving_values(view)]))
-    original = session(with_outputs(serialize(view.original), names, view))
+    original = session(with_outputs(serialize(view.original.model), names, view))
     normalised = session(with_outputs(serialize(view.model), names, view))
     assert [value.name for value in original.get_outputs()] == names
     expected = original.run(names, dict(feed))
@@ -111,15 +111,15 @@ def assert_close(expected: np.ndarray, found: np.ndarray, name: str, ulps: float
 
 def assert_traceable(view: View) -> None:
     """The law between a view and its original, as a partitioner relies on it."""
-    originals = list(view.original.graph)
+    originals = list(view.original.model.graph)
     owned = set().union(*(one.origins for one in view.nodes)) if view.nodes else set()
     assert owned | view.folded == set(range(len(originals))) and not owned & view.folded
     assert all(one.origins for one in view.nodes), "a view node stands for nothing"
     assert [one.node for one in view.nodes] == list(view.model.graph) and [one.index for one in view.nodes] == list(
         range(len(view.nodes))
     )
-    outputs = {value.name for value in view.original.graph.outputs}
-    assert [value.name for value in view.model.graph.outputs] == [value.name for value in view.original.graph.outputs]
+    outputs = {value.name for value in view.original.model.graph.outputs}
+    assert [value.name for value in view.model.graph.outputs] == [value.name for value in view.original.model.graph.outputs]
     made_in_original = {value.name for node in originals for value in node.outputs if value.name}
     constants = {str(name) for name, value in view.model.graph.initializers.items() if is_constant(value)}
     folded = _constants_of_original(view)
@@ -172,8 +172,8 @@ def _names_read(node: ir.Node) -> set[str]:
 
 def _constants_of_original(view: View) -> set[str]:
     """Initializers of the original, and what its folded nodes make."""
-    initializers = view.original.graph.initializers.items()
-    inside = view.original.ir_version < 4
+    initializers = view.original.model.graph.initializers.items()
+    inside = view.original.model.ir_version < 4
     names = {name for name, value in initializers if inside or not value.is_graph_input()}
-    nodes = list(view.original.graph)
+    nodes = list(view.original.model.graph)
     return names | {value.name for index in view.folded for value in nodes[index].outputs if value.name}

@@ -30,11 +30,11 @@ def test_a_loop_keeps_its_body_and_what_it_captures() -> None:
 def test_the_original_is_left_as_it_was() -> None:
     proto = parse(LOOP)
     view = view_of(proto)
-    before = serialize(view.original)
-    assert [node.op_type for node in view.original.graph] == [node.op_type for node in proto.graph.node]
+    before = serialize(view.original.model)
+    assert [node.op_type for node in view.original.model.graph] == [node.op_type for node in proto.graph.node]
     view.model.graph.inputs[0].name = "renamed"
     view.nodes[-1].node.attributes["body"].as_graph().inputs[0].name = "also"
-    assert serialize(view.original) == before
+    assert serialize(view.original.model) == before
 
 
 @pytest.mark.parametrize("opset", [11, 17])

@@ -36,7 +36,7 @@ def test_the_float32_copy_has_the_same_names_and_nearly_the_same_numbers(keep_bo
     assert [value.name for value in (*proto.graph.input, *proto.graph.output)] == ["x", "y", "z"]
     assert all(tensor.data_type == single for tensor in proto.graph.initializer)
     feed = random_feed(view)
-    expected = session(serialize(view.original)).run(None, feed)
+    expected = session(serialize(view.original.model)).run(None, feed)
     found = session(serialize(copy)).run(
         None, {name: array.astype(np.float16 if keep_border else np.float32) for name, array in feed.items()}
     )

@@ -71,7 +71,7 @@ def test_constants_per_channel_fold(body: str, shape: tuple[int, ...]) -> None:
         if f"{name})" in body or f"{name}," in body or f"({name}" in body or name == "w"
     }
     view = view_of(parse(f"g (float[1,4,5,5] x) => (float[1,6,3,3] y) {{ c = Conv(x, w)  {body} }}", **numbers))
-    assert op_types(view) == ["Conv"] and view.nodes[0].origins == set(range(len(view.original.graph)))
+    assert op_types(view) == ["Conv"] and view.nodes[0].origins == set(range(len(view.original.model.graph)))
     assert_traceable(view)
     assert_same_numbers(view)
 

@@ -46,7 +46,7 @@ def model(body: str) -> object:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_becomes_one_node(form: str) -> None:
     view = model(FORMS[form])
-    assert op_types(view) == ["LayerNormalization"] and view.nodes[0].origins == set(range(len(view.original.graph)))
+    assert op_types(view) == ["LayerNormalization"] and view.nodes[0].origins == set(range(len(view.original.model.graph)))
     assert_traceable(view)
     assert_same_numbers(view)
 

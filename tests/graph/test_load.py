@@ -190,9 +190,10 @@ def test_weights_beside_the_model_are_read_lazily_and_written_inside(tmp_path: P
     view = normalize(load_model(external(tmp_path)))
     whole = onnx.ModelProto.FromString(serialize(view.model))
     assert np.array_equal(onnx.numpy_helper.to_array(whole.graph.initializer[0]), np.ones((1, 4), np.float32))
-    assert onnx.ModelProto.FromString(serialize(view.original)).graph.initializer[0].data_location != onnx.TensorProto.EXTERNAL
+    kept = onnx.ModelProto.FromString(serialize(view.original.model))
+    assert kept.graph.initializer[0].data_location != onnx.TensorProto.EXTERNAL
     # The model itself still points at its file.
-    assert type(view.original.graph.initializers["w"].const_value).__name__ == "ExternalTensor"
+    assert type(view.original.model.graph.initializers["w"].const_value).__name__ == "ExternalTensor"
 
 
 @pytest.mark.parametrize("location", ["../weights.bin", "/etc/passwd", "sub/../../weights.bin", "C:\\weights.bin"])
