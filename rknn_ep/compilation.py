@@ -12,6 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rknn_ep.artifact.bundle import NATIVE_TEXT, RKNN_SUFFIX
+from rknn_ep.artifact.native_text import NativeDescription, SocFacts
 from rknn_ep.errors import CompileError, OptionError
 from rknn_ep.options import Options
 from rknn_ep.plugins import PluginManager
@@ -117,6 +119,8 @@ def compile_partitions(
     ]
     if jobs:
         _run(jobs, requests, made, progress)
+    for one in made:
+        _name_others(one, also)
     return made
 
 
@@ -156,6 +160,16 @@ def _run(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _name_others(made: Made, also: Sequence[Target]) -> None:
+    """Write the SoCs beside the first for which there is something to load into native.txt."""
+    served = [target for target in also if f"{target.name}{RKNN_SUFFIX}" in made.entries]
+    if not served or made.error is not None:
+        return
+    description = NativeDescription.from_text(made.entries[NATIVE_TEXT].decode())
+    facts = tuple(SocFacts(one.name, one.cores, one.core_masks, one.copying_api) for one in served)
+    made.entries[NATIVE_TEXT] = replace(description, also=facts).to_text().encode()
 
 
 def _keep(made: Made, name: str, result: CompileResult) -> None:

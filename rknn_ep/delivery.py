@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rknn_ep.artifact.atomic import write_atomically
-from rknn_ep.artifact.bundle import Bundle, rewrite_bundle
+from rknn_ep.artifact.bundle import NATIVE_TEXT, RKNN_SUFFIX, Bundle, rewrite_bundle
 from rknn_ep.artifact.cache import BUNDLE_SUFFIX
+from rknn_ep.artifact.native_text import NativeDescription
 from rknn_ep.errors import ArtifactError, OptionError, nearest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 FORMATS = ("epcontext", "rknn")
-RKNN_SUFFIX = ".rknn"
 
 
 class Partition(Protocol):
@@ -139,6 +139,8 @@ def write_rknn(partitions: Sequence[Partition], output: Path) -> tuple[Path, ...
                 write_atomically(path, bundle.read(f"{target}{RKNN_SUFFIX}"))
             except OSError as error:
                 raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
-            rewrite_bundle(bundle, path.with_suffix(BUNDLE_SUFFIX))
+            own = NativeDescription.from_text(bundle.read(NATIVE_TEXT).decode(), bundle.origin).for_target(target)
+            companion = path.with_suffix(BUNDLE_SUFFIX)
+            rewrite_bundle(bundle, companion, add={NATIVE_TEXT: own.to_text().encode()}, facts={"target": target})
             written.append(path)
     return tuple(written)

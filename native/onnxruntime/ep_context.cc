@@ -159,11 +159,6 @@ ContextPartition read_context(const GraphReader& reader, const ort::OrtGraph& gr
   const std::string name = reader.string_attribute(node, "partition_name").value_or(reader.name(node));
   const std::string version = reader.string_attribute(node, "ep_sdk_version").value_or("an unknown version");
   const std::string target = reader.string_attribute(node, "hardware_architecture").value_or("");
-  const std::string wanted = settings.options.get("target", target);
-  if (wanted != target) {
-    throw Failure("partition " + name + " was compiled for " + (target.empty() ? "no known target" : target) +
-                  ", but the option target asks for " + wanted + "\n  Compile the model for " + wanted + ".");
-  }
   const ort::OrtOpAttr* mode = nullptr;
   check(reader.api(), reader.api().Node_GetAttributeByName(&node, "embed_mode", &mode));
   int64_t embedded = 1;

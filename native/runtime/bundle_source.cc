@@ -34,7 +34,7 @@ BundleSource BundleSource::open_memory(const void* data, size_t size, std::share
 Interface BundleSource::interface() const {
   const auto text = archive->find("native.txt");
   if (!text) throw Failure(origin() + " holds no native.txt: it is not a bundle of rknn_ep");
-  return read_interface(text->text(), origin());
+  return read_interface(text->text(), origin(), target);
 }
 
 }  // namespace rknn_ep

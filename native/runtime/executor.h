@@ -48,6 +48,7 @@ struct BundleSource {
   std::string path;                          // of a file, or of nothing where the bytes came another way
   std::shared_ptr<const Archive> archive;    // null: not a bundle
   std::shared_ptr<const void> memory_owner;  // keeps the archive's memory alive where it is not a mapped file
+  std::string target = {};                   // SoC to run on, of those that a bundle serves; empty: the planned one
 
   // A file of the vendor's format is not opened here: rknn_init does.
   static BundleSource open_file(const std::string& path);
@@ -55,19 +56,19 @@ struct BundleSource {
                                   const std::string& origin);
 
   bool is_bundle() const { return archive != nullptr; }
-  // Reads native.txt of a bundle. Throws Failure where there is none.
+  // Reads native.txt of a bundle, as it holds on `target`. Throws Failure where there is none.
   Interface interface() const;
   std::string origin() const { return path.empty() ? "the embedded bundle" : path; }
 };
 
 // Opens a partition on a library that implements rknn_api.
 //   library   absolute path, or a name for the system's search path
-//   options   the session's options; read here: core_mask, contexts, io_mode, simulation,
-//             simulation_threads
+//   options   the session's options; read here: target, core_mask, contexts, io_mode, simulation,
+//             simulation_threads. Without a target a bundle that serves several SoCs is run for the one that this is
 //   ort_api   the OrtApi of the hosting ONNX Runtime, for the simulator; null elsewhere
 // Throws Failure.
-std::unique_ptr<Executor> open_rknn_executor(const BundleSource& bundle, const std::string& library,
-                                             const KeyValues& options, const void* ort_api);
+std::unique_ptr<Executor> open_rknn_executor(BundleSource bundle, const std::string& library, const KeyValues& options,
+                                             const void* ort_api);
 
 // A Python object as executor. `run` gives 0, or another number with its reason through rknn_ep_set_last_error;
 // `close` is called once at the end.

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "bundle/key_values.h"
+#include "bundle/soc_lines.h"
 #include "runtime/failure.h"
 
 namespace rknn_ep {
@@ -32,7 +33,7 @@ constexpr ElementType kElementTypes[] = {
 
 class Reader {
  public:
-  Reader(std::string_view text, const std::string& origin) : values_(text), origin_(origin) {}
+  Reader(KeyValues values, const std::string& origin) : values_(std::move(values)), origin_(origin) {}
 
   const KeyValues& values() const { return values_; }
 
@@ -71,7 +72,8 @@ class Reader {
     set_type(spec, known->rknn_type, origin_);
     if (const std::string border = values_.get(prefix + ".border"); !border.empty()) {
       if (border != "UINT8_NHWC" || spec.dims.size() != 4 || spec.rknn_type != RKNN_TENSOR_FLOAT32) {
-        throw Failure(origin_ + ": '" + spec.name + "' has the border '" + border + "', which this version does not know");
+        throw Failure(origin_ + ": '" + spec.name + "' has the border '" + border +
+                      "', which this version does not know");
       }
       std::rotate(spec.dims.begin() + 1, spec.dims.begin() + 2, spec.dims.end());
       spec.picture = true;
@@ -86,8 +88,9 @@ class Reader {
 
 }  // namespace
 
-Interface read_interface(std::string_view text, const std::string& origin) {
-  const Reader reader(text, origin);
+Interface read_interface(std::string_view text, const std::string& origin, const std::string& target) {
+  const KeyValues lines(text);
+  const Reader reader(target.empty() ? lines : lines_of_soc(lines, target), origin);
   Interface found;
   found.sdk = reader.values().get("sdk");
   const auto format = reader.values().integer("format");
@@ -99,6 +102,11 @@ Interface read_interface(std::string_view text, const std::string& origin) {
   }
   found.target = reader.text("target");
   found.partition = reader.text("partition");
+  if (!target.empty() && !serves(lines, target)) {
+    throw Failure("partition " + found.partition + " was compiled for " + served_socs_text(lines) +
+                  ", but the option target asks for " + target + "\n  Compile the model for " + target +
+                  ": rknn-ep compile --target, or --also-target beside others.");
+  }
   found.copying_api = reader.values().integer("copying_api").value_or(1) != 0;
   found.core_masks = reader.values().integers("core_masks").value_or(std::vector<int64_t>{});
   found.inputs = reader.tensors("input");

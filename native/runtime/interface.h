@@ -30,8 +30,10 @@ struct Interface {
   std::vector<TensorSpec> outputs;
 };
 
-// Reads native.txt. Throws Failure, naming `origin`, for lines of another format or with impossible values.
-Interface read_interface(std::string_view text, const std::string& origin);
+// Reads native.txt, as it holds on the SoC `target` where one is named, else on the one that was planned for. Throws
+// Failure, naming `origin`, for lines of another format or with impossible values, and for a SoC that they do not
+// serve.
+Interface read_interface(std::string_view text, const std::string& origin, const std::string& target = {});
 
 // Fills in the element type and the size in bytes. Throws Failure, naming `origin`, for a type that cannot stand at a
 // border and for dimensions that no memory holds.

@@ -42,6 +42,7 @@ void NpuContext::load() {
     KeyValues simulation;
     simulation.set("simulation", options.get("simulation", "fast"));
     simulation.set("simulation_threads", options.get("simulation_threads", "1"));
+    simulation.set("target", bundle.target);
     check("rknn_ep_simulator_configure", library.configure(ort_api, simulation.text().c_str()));
   }
   if (!bundle.is_bundle() || (library.is_simulator() && !bundle.path.empty())) {

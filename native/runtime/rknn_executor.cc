@@ -15,6 +15,7 @@
 #include "runtime/library.h"
 #include "runtime/npu_context.h"
 #include "runtime/queried_interface.h"
+#include "runtime/soc_here.h"
 
 namespace rknn_ep {
 namespace {
@@ -136,10 +137,11 @@ class RknnExecutor final : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> open_rknn_executor(const BundleSource& bundle, const std::string& library,
-                                             const KeyValues& options, const void* ort_api) {
+std::unique_ptr<Executor> open_rknn_executor(BundleSource bundle, const std::string& library, const KeyValues& options,
+                                             const void* ort_api) {
   const RknnLibrary& loaded = RknnLibrary::open(library);
   if (bundle.is_bundle()) {  // what is wrong with the options is said before a device is asked for anything
+    bundle.target = options.has("target") ? options.get("target") : soc_here(bundle, loaded.is_simulator());
     const Interface border = bundle.interface();
     choose_io_mode(options.get("io_mode", "auto"), Calls{loaded, border});
     context_count(options);

@@ -73,6 +73,7 @@ void check_flags(uint32_t flags) {
 
 LoadOptions load_options(uint32_t flags, const rknn_init_extend* extend) {
   LoadOptions options;
+  options.target = configured ? configured->get("target") : "";
   options.engine = engine_options();
   options.info_only = (flags & RKNN_FLAG_COLLECT_MODEL_INFO_ONLY) != 0;
   options.keeps_bundle = (flags & RKNN_FLAG_COLLECT_PERF_MASK) != 0;
@@ -105,7 +106,8 @@ using namespace rknn_ep::simulator;
 extern "C" {
 
 // The one private symbol. `api` is the host's OrtApi (null: keep looking for a library); `options` are key=value lines
-// that hold for this thread's next rknn_init: simulation, simulation_threads. Null options: back to the environment.
+// that hold for this thread's next rknn_init: simulation, simulation_threads, target (of a bundle that serves several
+// SoCs). Null options: back to the environment.
 RKNN_EP_EXPORT int rknn_ep_simulator_configure(const void* api, const char* options) {
   return guarded("rknn_ep_simulator_configure", [&] {
     Engine::use(static_cast<const rknn_ep::ort::OrtApi*>(api));

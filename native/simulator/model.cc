@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 
+#include "bundle/soc_lines.h"
 #include "simulator/companion.h"
 #include "simulator/failure.h"
 #include "simulator/kernels/simd.h"
@@ -108,11 +109,15 @@ std::shared_ptr<Model> Model::read(std::shared_ptr<const Archive> archive, const
 void Model::load(const std::string& path, const LoadOptions& options) {
   const Archive& archive = *archive_;
   engine_ = options.engine;
-  description_ = Description::parse(KeyValues(entry(archive, "native.txt").text()));
-  if (const std::string soc = simulated_soc(); !soc.empty() && soc != description_.soc.name) {
+  const KeyValues lines(entry(archive, "native.txt").text());
+  const std::string soc = simulated_soc();
+  if (!soc.empty() && (!serves(lines, soc) || (!options.target.empty() && options.target != soc))) {
+    const std::string made_for = options.target.empty() ? served_socs_text(lines) : options.target;
     throw Failure(RKNN_ERR_TARGET_PLATFORM_UNMATCH,
-                  "the model is for " + description_.soc.name + ", RKNN_EP_SIMULATED_SOC says that this is " + soc);
+                  "the model is for " + made_for + ", RKNN_EP_SIMULATED_SOC says that this is " + soc);
   }
+  const std::string wanted = soc.empty() ? options.target : soc;
+  description_ = Description::parse(wanted.empty() ? lines : lines_of_soc(lines, wanted));
   std::string name = engine_.exact ? description_.exact_model : "simulation.onnx";
   if (!engine_.exact && own_kernels_pay() && archive.find(kOwnKernels)) name = kOwnKernels;
   onnx_ = entry(archive, name);

@@ -15,6 +15,7 @@ namespace rknn_ep::simulator {
 
 struct LoadOptions {
   EngineOptions engine;
+  std::string target;         // SoC, of those that a bundle serves; empty: RKNN_EP_SIMULATED_SOC, else its own
   bool info_only = false;     // no session: only rknn_query
   bool stays = false;         // a bundle in memory outlives the model, so that its weights need not be copied
   bool keeps_bundle = false;  // what profile() needs

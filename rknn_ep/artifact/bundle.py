@@ -27,6 +27,7 @@ from rknn_ep.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 NATIVE_TEXT = "native.txt"
+RKNN_SUFFIX = ".rknn"
 SIMULATION_PREFIX = "simulation"
 """Entries that only the simulator needs begin so."""
 
@@ -160,17 +161,22 @@ def write_bundle(path: Path | str, entries: Mapping[str, bytes | Path], manifest
 
 
 def rewrite_bundle(
-    source: Bundle, path: Path | str, *, add: Mapping[str, bytes | Path] | None = None, strip_simulation: bool = False
+    source: Bundle,
+    path: Path | str,
+    *,
+    add: Mapping[str, bytes | Path] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    strip_simulation: bool = False,
 ) -> None:
-    """Write a copy of a bundle with further entries (`rk3576.rknn`), or without what only the simulator needs.
+    """Write a copy of a bundle with further or other entries and facts, or without what only the simulator needs.
 
     Raises:
         ArtifactError: as `write_bundle`, or the source is damaged.
     """
     kept = [name for name in source.names if not (strip_simulation and name.startswith(SIMULATION_PREFIX))]
     entries: dict[str, bytes | Path] = {name: source.read(name) for name in kept}
-    facts = {name: value for name, value in source.manifest.items() if name not in ("format", "entries")}
-    write_bundle(path, {**entries, **(add or {})}, facts)
+    known = {name: value for name, value in source.manifest.items() if name not in ("format", "entries")}
+    write_bundle(path, {**entries, **(add or {})}, {**known, **(facts or {})})
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,10 @@ class EpcontextNode:
             ArtifactError: it is of another provider, version or target, or its payload is missing or damaged.
         """
         bundle = self.open_bundle()
-        if self.target != target:
+        served = self.description.targets if self.description is not None else (self.target or "an unnamed target",)
+        if target not in served:
             raise ArtifactError(
-                f"EPContext node '{self.name}' was compiled for {self.target or 'an unnamed target'}, not for {target}",
+                f"EPContext node '{self.name}' was compiled for {', '.join(served)}, not for {target}",
                 remedy=f"Compile the model again: rknn-ep compile --target {target}, or set target={self.target}.",
             )
         if (

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rknn_ep.errors import ArtifactError
 
@@ -65,6 +65,17 @@ class TensorDescription:
 
 
 @dataclass(frozen=True)
+class SocFacts:
+    """A SoC as programs see it."""
+
+    name: str
+    cores: int = 1
+    core_masks: tuple[int, ...] = ()
+    """Values that rknn_set_core_mask takes; empty: the SoC refuses the call."""
+    copying_api: bool = True
+
+
+@dataclass(frozen=True)
 class NativeDescription:
     """Everything native code needs to know of a partition; `native.txt` in bundles and `notes` of EPContext nodes."""
 
@@ -83,8 +94,33 @@ class NativeDescription:
     internal_bytes: int = 0
     exact_model: str = "simulation.onnx"
     """The bundle entry that `simulation=exact` runs."""
+    also: tuple[SocFacts, ...] = ()
+    """SoCs beside `target` that the bundle serves."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """Further keys, kept as they are."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every SoC that the bundle serves, the one that it was planned for first."""
+        return (self.target, *(soc.name for soc in self.also))
+
+    def for_target(self, target: str) -> NativeDescription:
+        """The same for one of `targets` alone.
+
+        Raises:
+            ArtifactError: the bundle does not serve it.
+        """
+        if target == self.target:
+            return replace(self, also=())
+        for soc in self.also:
+            if soc.name == target:
+                return replace(
+                    self, target=target, cores=soc.cores, core_masks=soc.core_masks, copying_api=soc.copying_api, also=()
+                )
+        raise ArtifactError(
+            f"partition {self.partition} was compiled for {', '.join(self.targets)}, not for {target}",
+            remedy=f"Compile the model again: rknn-ep compile --target {target}, or --also-target beside others.",
+        )
 
     def to_text(self) -> str:
         """The lines, always in the same order."""
@@ -112,6 +148,12 @@ class NativeDescription:
                 values[f"{kind}.{index}.zero_point"] = str(tensor.zero_point)
                 if tensor.border:
                     values[f"{kind}.{index}.border"] = tensor.border
+        if self.also:
+            values["also"] = ",".join(soc.name for soc in self.also)
+        for soc in self.also:
+            values[f"{soc.name}.cores"] = str(soc.cores)
+            values[f"{soc.name}.core_masks"] = ",".join(map(str, soc.core_masks))
+            values[f"{soc.name}.copying_api"] = "1" if soc.copying_api else "0"
         for key in sorted(self.extra):
             if key in values:
                 raise ArtifactError(f"native description: '{key}' is one of the fixed keys and cannot be an extra one")
@@ -141,6 +183,7 @@ class NativeDescription:
             weight_bytes=reader.integer("weight_bytes", 0),
             internal_bytes=reader.integer("internal_bytes", 0),
             exact_model=reader.values.pop("exact_model", "simulation.onnx"),
+            also=tuple(reader.soc(name) for name in reader.values.pop("also", "").split(",") if name),
             extra={},
         )
         reader.values.pop("format")
@@ -218,6 +261,14 @@ class _Reader:
             return default
         text = self.text(key)
         return tuple(self._integer(key, part) for part in text.split(",")) if text else ()
+
+    def soc(self, name: str) -> SocFacts:
+        return SocFacts(
+            name,
+            self.integer(f"{name}.cores", 1),
+            self.integers(f"{name}.core_masks", ()),
+            self.integer(f"{name}.copying_api", 1) != 0,
+        )
 
     def number(self, key: str) -> float:
         text = self.text(key)

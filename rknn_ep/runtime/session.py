@@ -51,6 +51,7 @@ class Session:
         simulation_threads: int = 1,
         queue: int = 0,
         partition: str | None = None,
+        target: str = "",
     ) -> None:
         """Open a model.
 
@@ -65,6 +66,7 @@ class Session:
             simulation_threads: for each context of the simulator.
             queue: how many submitted runs may wait; 0: four for each context.
             partition: which partition of an EPContext model that has several.
+            target: the SoC, where a bundle serves several; by default the one that this is, else the one that it was planned for.
 
         Raises:
             RknnEpError: ArtifactError, OptionError or ExecutionError, saying what is wrong with the model, the options or the
@@ -78,6 +80,7 @@ class Session:
             "io_mode": io_mode,
             "simulation": simulation,
             "simulation_threads": str(simulation_threads),
+            **({"target": target.lower()} if target else {}),
         }
         if queue < 0:
             raise OptionError(f"queue is a whole number from 0, not {queue}")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rknn_ep.artifact.native_text import NativeDescription, TensorDescription, format_lines, parse_lines
+from rknn_ep.artifact.native_text import NativeDescription, SocFacts, TensorDescription, format_lines, parse_lines
 from rknn_ep.errors import ArtifactError
 from tests.artifact.mutations import SEEDS, mutated
 
@@ -34,8 +34,21 @@ DESCRIPTIONS = st.builds(
     copying_api=st.booleans(),
     sdk=VALUES,
     weight_bytes=st.integers(0, 2**40),
+    also=st.sampled_from([(), (SocFacts("rk3576", 2, (0, 1, 2, 3)), SocFacts("rv1106", copying_api=False))]),
     extra=st.dictionaries(KEYS.map(lambda key: f"x.{key}"), VALUES, max_size=3),
 )
+
+
+def test_one_description_serves_several_socs_and_no_other() -> None:
+    both = NativeDescription(
+        "rk3588", "int8", "rknn_0", (), (), 3, (0, 1, 2, 4, 3, 7), also=(SocFacts("rv1106", copying_api=False),)
+    )
+    assert both.targets == ("rk3588", "rv1106")
+    small = both.for_target("rv1106")
+    assert (small.target, small.cores, small.core_masks, small.copying_api, small.also) == ("rv1106", 1, (), False, ())
+    assert both.for_target("rk3588").core_masks == both.core_masks
+    with pytest.raises(ArtifactError, match="compiled for rk3588, rv1106, not for rk3576"):
+        both.for_target("rk3576")
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=8))

@@ -19,7 +19,7 @@ from rknn_ep.api import native_library
 from rknn_ep.errors import ExecutionError
 from rknn_ep.runtime.executor import NativeExecutor
 from rknn_ep.runtime.native import let_simulator_find_onnxruntime
-from tests.onnxruntime.harness import SHAPE, bundle_of, make_model, mul_bundle, random
+from tests.onnxruntime.harness import RK3576, SHAPE, bundle_of, make_model, mul_bundle, random
 from tests.simulator.bundles import bundle, relu
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +68,43 @@ def check(executor: NativeExecutor) -> tuple[np.ndarray, np.ndarray]:
     executor.run([x], [y])
     np.testing.assert_array_equal(y, 3 * x)
     return x, y
+
+
+def test_a_board_gets_the_file_of_its_own_soc(build, tmp_path: Path) -> None:
+    inner = {target: mul_bundle(tmp_path, name=target, target=target).read_bytes() for target in ("rk3588", "rk3576")}
+    both = mul_bundle(tmp_path, also=(RK3576,), entries={f"{target}.rknn": content for target, content in inner.items()})
+    library = build()
+    for target in ("rk3588", "rk3576"):
+        executor = opened(both, library, target=target)
+        check(executor)
+        assert executor.facts["target"] == target
+        executor.close()
+    one = mul_bundle(tmp_path, name="one", also=(RK3576,), entries={"rk3588.rknn": inner["rk3588"]})
+    with pytest.raises(ExecutionError, match=r"holds no rk3576\.rknn"):
+        opened(one, library, target="rk3576")
+
+
+def test_the_device_tree_says_which_soc_this_is(build, tmp_path: Path) -> None:
+    build()  # there is a compiler
+    program, native = tmp_path / "soc", ROOT / "native"
+    sources = [native / "runtime/soc_here.cc", *(native / f"bundle/{name}.cc" for name in ("archive", "key_values", "soc_lines"))]
+    (tmp_path / "main.cc").write_text(
+        '#include <algorithm>\n#include <iostream>\n#include "runtime/soc_here.h"\nint main(int, char** given) {\n'
+        "  std::string tree = given[1];\n  std::replace(tree.begin(), tree.end(), ' ', '\\0');\n"
+        '  std::cout << rknn_ep::soc_of_device_tree(tree, {"rk3588", "rk3576"});\n}\n'
+    )
+    command = [os.environ.get("CXX", "g++"), "-std=c++17", f"-I{native}", *map(str, sources), str(tmp_path / "main.cc")]
+    subprocess.run([*command, "-o", str(program)], check=True)
+    trees = {
+        "armsom,sige5 rockchip,rk3576": "rk3576",
+        "radxa,rock-5a rockchip,rk3588s": "rk3588",
+        "rockchip,rk3576-evb1 rockchip,rk3588": "rk3588",
+        "rockchip,rk3568-evb1 rockchip,rk3568": "",
+        "raspberrypi,4 brcm,bcm2711": "",
+        "": "",
+    }
+    told = {tree: subprocess.run([program, tree], check=True, capture_output=True, text=True).stdout for tree in trees}
+    assert told == trees
 
 
 def seen(library: Path, name: str) -> int:

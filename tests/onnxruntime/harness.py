@@ -17,10 +17,11 @@ from onnx import TensorProto, helper
 
 from rknn_ep.api import EP_NAME, native_library
 from rknn_ep.artifact.bundle import write_bundle
-from rknn_ep.artifact.native_text import NativeDescription, TensorDescription
+from rknn_ep.artifact.native_text import NativeDescription, SocFacts, TensorDescription
 from rknn_ep_onnxruntime import native
 
 SHAPE = (1, 3, 4, 4)
+RK3576 = SocFacts("rk3576", 2, (0, 1, 2, 3))
 VERSION = tuple(int(part) for part in ort.__version__.split(".")[:2])
 """Of the onnxruntime that is tested."""
 
@@ -59,8 +60,9 @@ def bundle_of(
     target: str = "rk3588",
     entries: dict[str, bytes] | None = None,
     changes: Callable[[str], str] = lambda text: text,
+    also: tuple[SocFacts, ...] = (),
 ) -> Path:
-    """A bundle that computes `model` as it is. `changes` edits native.txt."""
+    """A bundle that computes `model` as it is. `changes` edits native.txt, `also` are further SoCs that it serves."""
 
     def tensors(values):
         return tuple(
@@ -73,7 +75,14 @@ def bundle_of(
         )
 
     text = NativeDescription(
-        target, "fp16", name, tensors(model.graph.input), tensors(model.graph.output), cores=3, core_masks=(1, 2, 4, 3, 7)
+        target,
+        "fp16",
+        name,
+        tensors(model.graph.input),
+        tensors(model.graph.output),
+        cores=3,
+        core_masks=(1, 2, 4, 3, 7),
+        also=also,
     ).to_text()
     path = folder / f"{name}.rknnctx"
     content = {"native.txt": changes(text).encode(), "simulation.onnx": model.SerializeToString(), "simulation.data": b""}

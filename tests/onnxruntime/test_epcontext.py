@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rknn_ep.api import EP_NAME
 from tests.onnxruntime.harness import (
+    RK3576,
     SHAPE,
     bundle_of,
     make_model,
@@ -161,6 +162,23 @@ def test_another_target_is_refused_by_both_names(compiled):
     text = refused(compiled(1), {"target": "rk3566"})
     assert "compiled for rk3588" in text
     assert "rk3566" in text
+
+
+def test_a_bundle_of_several_socs_runs_on_each_and_on_no_other(planner, tmp_path, compiled, monkeypatch):
+    planner.partitions = [(("Mul",), mul_bundle(tmp_path, also=(RK3576,)))]
+    path, x = compiled(1), random()
+    expected = open_session(path).run(None, {"x": x})[0]
+    masks = {"rk3588": "7", "rk3576": "3"}
+    for target, mask in masks.items():
+        session = open_session(path, {"target": target, "core_mask": mask})
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], expected)
+    assert "rk3576 takes 0, 1, 2, 3" in refused(path, {"target": "rk3576", "core_mask": "7"})
+    text = refused(path, {"target": "rk3566"})
+    assert "compiled for rk3588, rk3576, but the option target asks for rk3566" in text
+    monkeypatch.setenv("RKNN_EP_SIMULATED_SOC", "rk3576")  # the SoC that this is: no option is needed
+    open_session(path, {"core_mask": "3"})
+    assert "rk3576 takes 0, 1, 2, 3" in refused(path, {"core_mask": "7"})
+    assert "RKNN_ERR_TARGET_PLATFORM_UNMATCH" in refused(path, {"target": "rk3588"})
 
 
 def test_a_context_of_another_format_is_refused_with_its_version(planner, tmp_path, compiled):

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from rknn_ep.errors import ArtifactError, ExecutionError, OptionError, ShapeError
 from rknn_ep.runtime import Session
 from rknn_ep_simulator.stand_in import write_stand_in
-from tests.onnxruntime.harness import SHAPE, bundle_of, mul_bundle, random
+from tests.onnxruntime.harness import RK3576, SHAPE, bundle_of, mul_bundle, random
 from tests.simulator.bundles import bundle, quantized_identity
 
 
@@ -33,6 +33,16 @@ def test_arrays_by_position_and_by_name(session: Session) -> None:
     x = random()
     np.testing.assert_array_equal(session.run([x])[0], 3 * x)
     np.testing.assert_array_equal(session.run({"x": x})[0], 3 * x)
+
+
+def test_a_bundle_of_several_socs_is_opened_for_the_one_that_is_named(tmp_path: Path) -> None:
+    several, x = mul_bundle(tmp_path, also=(RK3576,)), random()
+    for target, opened in (("", "rk3588"), ("rk3588", "rk3588"), ("rk3576", "rk3576")):
+        with Session(several, device="simulator", target=target) as session:
+            np.testing.assert_array_equal(session.run([x])[0], 3 * x)
+            assert session.facts["target"] == opened
+    with pytest.raises(ExecutionError, match="compiled for rk3588, rk3576, but the option target asks for rv1106"):
+        Session(several, device="simulator", target="rv1106")
 
 
 def test_a_bundle_in_memory(tripling: Path) -> None:
