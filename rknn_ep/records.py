@@ -37,6 +37,8 @@ class Target:
     aliases: tuple[str, ...] = ()
     tops_int8: float | None = None
     npu_max_mhz: int | None = None
+    smallest_weight_share: float = 2.0**-14
+    """Of the largest scale of a weight's channels: its compiler raises smaller ones to it."""
     dram_gbps: float | None = None
     """Theoretical memory bandwidth in GB/s."""
     triple: str = "aarch64-linux-gnu"

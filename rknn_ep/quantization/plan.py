@@ -61,7 +61,11 @@ def quantize_plan(
         color=options.color,
         resize=options.resize,
     )
-    scheme = replace(scheme_for(plan.precision, options.per_channel), everything="fp16" not in plan.target.precisions)
+    scheme = replace(
+        scheme_for(plan.precision, options.per_channel),
+        everything="fp16" not in plan.target.precisions,
+        smallest_share=plan.target.smallest_weight_share,
+    )
     executor = _float_executor(manager)
     even, equalized = equalized_plan(plan, samples, scheme, executor)
     seen = calibrate_plan(

@@ -23,7 +23,7 @@ from rknn_ep.quantization.operators import WEIGHTED, constant, data_inputs, floa
 from rknn_ep.quantization.pads import fold_pads
 from rknn_ep.quantization.placement import Placement, place
 from rknn_ep.quantization.scales import Scales, assign, exact_top
-from rknn_ep.quantization.weights import least_weight_scales, quantize_bias, quantize_weight, requantize
+from rknn_ep.quantization.weights import SMALLEST_SHARE, least_weight_scales, quantize_bias, quantize_weight, requantize
 from rknn_ep.records import QuantizationType
 
 Array = np.ndarray[Any, Any]
@@ -41,6 +41,8 @@ class Scheme:
     weight_method: str = "mmse"
     everything: bool = False
     """Nothing may stay float: for SoCs without float16."""
+    smallest_share: float = SMALLEST_SHARE
+    """Of the largest scale of a weight's channels, below which no other's is."""
 
     @property
     def wide(self) -> bool:
@@ -232,7 +234,7 @@ class _Writer:
         assert weight_value is not None
         axis = _channel_axis(node, weight) if self._scheme.per_channel else None
         grid = self._scheme.weights
-        codes, scales, zeros = quantize_weight(weight, axis, grid, self._scheme.weight_method)
+        codes, scales, zeros = quantize_weight(weight, axis, grid, self._scheme.weight_method, self._scheme.smallest_share)
         self._correct_bias(node, weight, _meant(codes, scales, zeros, axis))
         bias = self._bias_array(node)
         input_scale = self._scale_of(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,8 @@ class _Family:
         self._offsets: dict[str, float] = {}
         """Root -> the offset, in its own units, that must be a whole number of steps."""
         self._result = Scales()
-        makers = {value.name: node for node in model.graph for value in node.outputs}
+        self._values = {value.name: value for node in model.graph for value in node.outputs}
+        makers = {name: value.producer() for name, value in self._values.items()}
         self._clamps = {name: bound for name in self._limits if (bound := _clamp(makers.get(name))) is not None}
 
     def _root(self, name: str) -> tuple[str, float, float]:
@@ -118,10 +119,26 @@ class _Family:
                 or widest > SHARED_SPAN * narrowest
                 or any(together.within(bound) != together for bound in bounds)
             ):
+                self._round_once(output, inputs)
                 continue
             for root in roots[1:]:
                 self._parent[root] = Link(roots[0])
             self._limits[roots[0]] = together
+
+    def _round_once(self, output: str, inputs: Sequence[str]) -> None:
+        """Put inputs that nothing but this Concat reads on its output's scale: there they end in any case, rounded twice.
+
+        Compilers write such tensors straight into the joined one (RKNN-Toolkit2 2.5.0 for rk3576).
+        """
+        root, factor, offset = self._root(output)
+        sources = {link.source for link in self._parent.values()}
+        if (factor, offset) != (1.0, 0.0) or root in self._offsets:
+            return
+        for name in inputs:
+            value = self._values.get(name)
+            alone = value is not None and len(value.uses()) == 1 and not value.is_graph_output()
+            if alone and name != root and name not in self._parent and name not in sources and name not in self._clamps:
+                self._parent[name] = Link(root)
 
     def _leave_float(self, output: str, spans: Mapping[str, float]) -> None:
         self._result.float_nodes |= _downstream(self._model, output)

@@ -18,12 +18,14 @@ SHRINK = np.linspace(1.0, 0.5, 41)
 SMALLEST_SHARE = 2.0**-14
 """No channel's scale is below this share of the largest: such channels (pruned, or dead behind a BatchNormalization) add nothing
 that could be seen. RKNN-Toolkit2 raises their scales to it whatever it is given (measured with 2.5.0), so that a model with
-smaller ones would not be the same on the board."""
+smaller ones would not be the same on the board. Some SoCs have a larger one: `Target.smallest_weight_share`."""
 BIAS_LIMIT = 2**30
 """A bias takes at most half of the int32 range; the rest is for the sum it is added to."""
 
 
-def quantize_weight(weight: Array, axis: int | None, grid: QuantizationType, method: str = "mmse") -> tuple[Array, Array, Array]:
+def quantize_weight(
+    weight: Array, axis: int | None, grid: QuantizationType, method: str = "mmse", smallest_share: float = SMALLEST_SHARE
+) -> tuple[Array, Array, Array]:
     """Codes, scales and zero points of a weight.
 
     Args:
@@ -31,6 +33,7 @@ def quantize_weight(weight: Array, axis: int | None, grid: QuantizationType, met
         axis: the output channel axis, one scale for each index along it; None: one scale for all.
         grid: symmetric int8 (-127..127, zero point 0) unless asked otherwise.
         method: `minmax` covers every weight; `mmse` clips where that lowers the squared error of the channel.
+        smallest_share: of the largest channel's scale, below which no other's is.
 
     Returns:
         (codes int32 shaped like weight, scales float32, zero points int32); the last two have one entry a channel,
@@ -55,7 +58,7 @@ def quantize_weight(weight: Array, axis: int | None, grid: QuantizationType, met
     scales, zero_points = scales.astype(np.float32), zero_points.astype(np.int32)
     if axis is None:
         return quantize(weight, scales[0], zero_points[0], grid), scales.reshape(()), zero_points.reshape(())
-    scales = np.maximum(scales, scales.max(initial=0.0) * np.float32(SMALLEST_SHARE))
+    scales = np.maximum(scales, scales.max(initial=0.0) * np.float32(smallest_share))
     return requantize(weight, axis, scales, zero_points, grid), scales, zero_points
 
 

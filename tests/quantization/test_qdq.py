@@ -91,9 +91,22 @@ def test_concat_inputs_of_a_kind_share_one_scale() -> None:
     assert pairs(made)["a"] == pairs(made)["b"] == pairs(made)["j"]
 
 
-def test_concat_inputs_of_different_kinds_keep_their_own() -> None:
-    made = quantized(concat(f"{CONV}(j, u)", 100), [{"x": picture(1, 4, 8, 8)}]).model
-    assert pairs(made)["a"] != pairs(made)["b"]
+def test_concat_inputs_of_different_kinds_keep_their_own_where_others_read_them() -> None:
+    model = model_of(
+        f"g (float[1,4,8,8] x) => (y) {{ a = {CONV}(x, w) b = {CONV}(x, v) j = Concat<axis=1>(a, b) c = {CONV}(j, u) y = Add(c, a) }}",
+        w=weight(4, 4, 3, 3),
+        v=weight(4, 4, 3, 3) * np.float32(100),
+        u=weight(4, 8, 3, 3),
+    )
+    made = quantized(model, [{"x": picture(1, 4, 8, 8)}]).model
+    assert pairs(made)["a"] != pairs(made)["b"] == pairs(made)["j"]
+
+
+def test_what_only_a_concat_reads_is_rounded_once_on_its_scale() -> None:
+    model, x = concat(f"{CONV}(j, u)", 100), {"x": picture(1, 4, 8, 8)}
+    made = quantized(model, [x]).model
+    assert pairs(made)["a"] == pairs(made)["b"] == pairs(made)["j"]
+    assert cosine(run(model, x), run(made, x)) > 0.999
 
 
 @pytest.mark.parametrize("last", ["Identity(j)", "Transpose<perm=[0,2,3,1]>(j)"])

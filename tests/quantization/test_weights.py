@@ -43,6 +43,14 @@ def test_mmse_is_never_worse_than_minmax(axis: int | None) -> None:
     assert errors["mmse"] <= errors["minmax"]
 
 
+@pytest.mark.parametrize("share", [2.0**-14, 2.0**-10])
+def test_no_channels_scale_is_below_its_share_of_the_largest(share: float) -> None:
+    rows = np.array([[1.0], [2.0**-9], [2.0**-12], [2.0**-20]], np.float32)
+    codes, scales, zeros = quantize_weight(rows, 0, SYMMETRIC, "minmax", share)
+    assert scales.tolist() == pytest.approx([max(row, share) / 127 for row in rows.reshape(-1)])
+    assert np.all(np.abs(dequantize(codes, scales.reshape(-1, 1), zeros.reshape(-1, 1)) - rows) <= 0.501 * scales.reshape(-1, 1))
+
+
 def test_a_channel_of_zeros_and_weights_that_are_not_finite() -> None:
     codes, scales, _ = quantize_weight(np.zeros((2, 3), np.float32), 0, SYMMETRIC)
     assert not codes.any() and np.all(scales == 1)
