@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rknn_ep_tvm.version import unavailable
+from tests.required import missing
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
@@ -72,11 +75,14 @@ MODULES = (
     "compat/test_rknnlite",
     "native/test_board_library",
     *(f"simulator/test_{name}" for name in SIMULATOR),
+    "tvm/test_native_module",
 )
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_libraries_are_clean(sanitized, module):
+    if module.startswith("tvm/") and (why := unavailable()):
+        missing("tvm", why)
     command = (sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", f"tests/{module}.py")
     done = run(*command, env=sanitized, timeout=900)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]

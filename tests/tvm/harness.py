@@ -7,8 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ SHAPE = (1, 3, 16, 16)
 TARGET = "rockchip/rk3588-sim"
 SMALL = {"min_partition_macs": 0}
 """The cost model would give models as small as these back to the CPU."""
+SECONDS = 300
+"""More than any wait here takes, also where PyTorch is installed, which TVM loads with itself: a longer one is an error."""
 
 
 def network(*, cpu_end: bool = True, seed: int = 0, dynamic: bool = False) -> onnx.ModelProto:
@@ -105,31 +108,92 @@ def through_onnxruntime(model: onnx.ModelProto | Path, folder: Path, *inputs: np
     return session.run(None, dict(zip(names, inputs, strict=True))), context
 
 
-@contextmanager
-def rpc_session(**environment: str) -> Iterator[Any]:
-    """A session with TVM's own RPC server on loopback, started as its documentation says, with nothing preloaded."""
-    from tvm import rpc
+def in_new_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own.
 
-    command = [sys.executable, "-m", "tvm.exec.rpc_server", "--host", "127.0.0.1", "--port", "19090", "--port-end", "19290"]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}, start_new_session=True
-    ) as server:
-        assert server.stderr is not None
-        seen = ""
+    Raises:
+        subprocess.TimeoutExpired: it did not end in SECONDS.
+    """
+    return subprocess.run(
+        [sys.executable, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=SECONDS,
+        env={**os.environ, **environment},
+    )
+
+
+def within(seconds: float, what: str, work: Callable[[], Any]) -> Any:
+    """The result of native code that might wait for ever: then the test fails and says for what.
+
+    Raises:
+        TimeoutError: it did not end; its thread is left alone.
+    """
+    results: list[Any] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
         try:
-            while not (bound := re.search(r"bind to .*:(\d+)", seen)):
-                line = server.stderr.readline()
-                assert line, f"the RPC server ended: {seen}"
-                seen += line
-            yield _connect(rpc, int(bound[1]))
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 (goes on in the caller's thread)
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures[0]
+    if not results:
+        raise TimeoutError(f"{what} did not end in {seconds:.0f} s")
+    return results[0]
+
+
+@contextmanager
+def rpc_session(folder: Path, **environment: str) -> Iterator[Any]:
+    """A session with TVM's own RPC server on loopback, started as its documentation says, with nothing preloaded.
+
+    Args:
+        folder: where what the server says is written, so that no full pipe stops it.
+        **environment: more variables for the server.
+    """
+    command = [sys.executable, "-m", "tvm.exec.rpc_server", "--host", "127.0.0.1", "--port", "19090", "--port-end", "19290"]
+    log = folder / "server.log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        ) as server,
+    ):
+        try:
+            port = _bound_port(server, log)
+            yield within(SECONDS, f"connecting to the RPC server: {log.read_text()}", lambda: _connect(port))
         finally:
             os.killpg(server.pid, signal.SIGKILL)  # it works in a process of its own
 
 
-def _connect(rpc: Any, port: int) -> Any:
+def _bound_port(server: subprocess.Popen[Any], log: Path) -> int:
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        if bound := re.search(r"bind to .*:(\d+)", log.read_text()):
+            return int(bound[1])
+        assert server.poll() is None, f"the RPC server ended: {log.read_text()}"
+        time.sleep(0.1)
+    raise TimeoutError(f"the RPC server did not say in {SECONDS} s where it listens: {log.read_text()}")
+
+
+def _connect(port: int) -> Any:
+    from tvm import rpc
+
     for attempt in range(50):  # it says where it is bound before it listens
         try:
-            return rpc.connect("127.0.0.1", port, session_timeout=120)
+            return rpc.connect("127.0.0.1", port, session_timeout=SECONDS)  # the server ends a session that takes longer
         except RuntimeError:
             if attempt == 49:
                 raise

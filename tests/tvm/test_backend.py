@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,12 @@ import pytest
 from rknn_ep.errors import OptionError
 from rknn_ep.plugins import plugins
 from rknn_ep_tvm.targets import make_target, options_of, soc_of
-from tests.tvm.harness import compiled, imported, network, random, run
+from tests.tvm.harness import compiled, imported, in_new_process, network, random, run
 
 
 def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A program in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True, env={**os.environ, **environment}
-    )
+    return in_new_process("-c", program, **environment)
 
 
 @pytest.mark.parametrize("name", sorted(plugins().targets()))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import threading
 from functools import partial
@@ -24,7 +22,7 @@ from rknn_ep.runtime import open_bundle
 from rknn_ep_tvm import native
 from rknn_ep_tvm.description import describe
 from rknn_ep_tvm.targets import make_target
-from tests.tvm.harness import TARGET, compiled, imported, network, random, run, samples
+from tests.tvm.harness import SECONDS, TARGET, compiled, imported, in_new_process, network, random, run, samples
 
 CARRIERS = ["python", "native"]
 
@@ -54,10 +52,11 @@ def executable(module: Any, carrier: str, **options: Any) -> Any:
     return compiled(module, make_target(TARGET, carrier=carrier, **options))
 
 
-def in_new_process(library: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def loaded(library: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `main` of a library in a process of its own, on x.npy beside it; y.npy has the result."""
     np.save(library.with_name("x.npy"), random())
-    command = [sys.executable, "-c", LOAD, str(library), str(library.with_name("x.npy")), str(library.with_name("y.npy"))]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **environment})
+    files = [str(library), str(library.with_name("x.npy")), str(library.with_name("y.npy"))]
+    return in_new_process("-c", LOAD, *files, **environment)
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
@@ -79,7 +78,7 @@ def test_exported_library_runs_in_a_new_process(
 ) -> None:
     library = tmp_path / f"exported{suffix}"
     executable(module, carrier).export_library(str(library))
-    done = in_new_process(library, TVM_USE_RUNTIME_LIB="1" if mode == "runtime only" else "0")
+    done = loaded(library, TVM_USE_RUNTIME_LIB="1" if mode == "runtime only" else "0")
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
 
@@ -124,9 +123,7 @@ def test_cross_compiled_library_is_for_the_board_and_holds_the_bundle(module: An
 def test_without_rknn_ep_the_error_names_it(module: Any, tmp_path: Path, carrier: str) -> None:
     library = tmp_path / "exported.so"
     executable(module, carrier).export_library(str(library))
-    done = in_new_process(
-        library, TVM_DEVICE_BACKEND_AUTOLOAD="0"
-    )  # TVM then knows as little of us as where we are not installed
+    done = loaded(library, TVM_DEVICE_BACKEND_AUTOLOAD="0")  # TVM then knows as little of us as where we are not installed
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert {"python": "Cannot find ffi::Function rknn_ep.run", "native": "created using {rknn} but a loader"}[carrier] in last
@@ -141,7 +138,7 @@ def test_partition_of_another_soc_is_refused(module: Any) -> None:
 def test_board_of_another_soc_refuses_the_bundle(module: Any, tmp_path: Path, carrier: str) -> None:
     library = tmp_path / "exported.so"
     executable(module, carrier).export_library(str(library))
-    done = in_new_process(library, RKNN_EP_SIMULATED_SOC="rk3576")  # the board that the simulator stands for
+    done = loaded(library, RKNN_EP_SIMULATED_SOC="rk3576")  # the board that the simulator stands for
     assert done.returncode == 1
     assert "RKNN_ERR_TARGET_PLATFORM_UNMATCH" in done.stderr and "was compiled for another SoC" in done.stderr
 
@@ -174,14 +171,14 @@ def vendor_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("init", "destroy", "query", "run", "inputs_set", "outputs_get", "outputs_release")
     source.write_text("".join(f"int rknn_{name}(void) {{ return -1; }}\n" for name in names))
     command = ["g++", "-x", "c", "-shared", "-fPIC", str(source), "-o", str(folder / "librknnrt.so")]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, timeout=SECONDS)
     return folder / "librknnrt.so"
 
 
 def test_simulator_only_bundle_on_a_board_native(module: Any, vendor_like: Path, tmp_path: Path) -> None:
     library = tmp_path / "exported.so"
     executable(module, "native", device="board").export_library(str(library))
-    done = in_new_process(library, LD_LIBRARY_PATH=str(vendor_like.parent))
+    done = loaded(library, LD_LIBRARY_PATH=str(vendor_like.parent))
     assert done.returncode == 1
     assert "holds no rk3588.rknn, so it runs on the simulator only" in done.stderr
 
@@ -271,9 +268,9 @@ def test_many_threads_run_one_module(module: Any, expected: np.ndarray[Any, Any]
     def work(index: int) -> None:
         results.append(all(np.array_equal(run(made[index % 2], random())[0], expected) for _ in range(10)))
 
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    threads = [threading.Thread(target=work, args=(index,), daemon=True) for index in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(SECONDS)
     assert results == [True] * 4

@@ -21,7 +21,7 @@ def test_uploaded_module_runs_on_the_server(tmp_path: Path, carrier: str, suffix
     expected = run(executable, random())[0]
     library = tmp_path / f"travels{suffix}"
     executable.export_library(str(library))
-    with rpc_session() as remote:
+    with rpc_session(tmp_path) as remote:
         remote.upload(str(library))
         machine = relax.VirtualMachine(remote.load_module(library.name), remote.cpu())
         machine.set_input("main", tvm.runtime.tensor(random(), remote.cpu()))
