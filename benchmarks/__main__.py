@@ -34,6 +34,7 @@ BENCHMARKS = (
     "runtime",
     "simulator_api",
     "toolkit2",
+    "quantizers",
     "toolkit_builds",
     "tvm",
 )

@@ -59,14 +59,14 @@ def run(quick: bool = False) -> Iterator[Row]:
                 yield _kept(model, target, Path(folder))
 
 
-def models(quick: bool) -> Iterator[Model]:
+def models(quick: bool, tests: int = SAMPLES, calibration: int = CALIBRATION) -> Iterator[Model]:
     """The cases of the accuracy benchmark that are pictures, and a model of YOLO's shape on photographs."""
     from benchmarks import accuracy, accuracy_data
     from benchmarks.models import yolo_shaped
 
     for case in accuracy.cases(quick=True):
         if case.precision == "int8" and "MiniLM" not in case.name:
-            yield Model(case.name, case.path, case.input_shapes, list(case.calibration)[:CALIBRATION], list(case.test)[:SAMPLES])
+            yield Model(case.name, case.path, case.input_shapes, list(case.calibration)[:calibration], list(case.test)[:tests])
     if quick:
         return
     import onnx
@@ -74,9 +74,9 @@ def models(quick: bool) -> Iterator[Model]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "yolo.onnx"
         onnx.save(yolo_shaped(), path)
-        crops = list(accuracy_data.crops(accuracy_data.photographs()[0], CALIBRATION + SAMPLES, 0))
+        crops = list(accuracy_data.crops(accuracy_data.photographs()[0], calibration + tests, 0))
         pictures = [{"x": _fitted(np.asarray(crop), 320)} for crop in crops]
-        yield Model("YOLO-shaped", path, "x:1,3,320,320", pictures[:CALIBRATION], pictures[CALIBRATION:])
+        yield Model("YOLO-shaped", path, "x:1,3,320,320", pictures[:calibration], pictures[calibration:])
 
 
 def _fitted(picture: Any, size: int) -> Any:
@@ -87,14 +87,15 @@ def _fitted(picture: Any, size: int) -> Any:
     return np.ascontiguousarray(resized.transpose(2, 0, 1)[None])
 
 
-def requests(model: Model, target: str, folder: Path) -> Iterator[tuple[CompileRequest, list[list[Any]]]]:
-    """Each partition as the compilers get it, with the test inputs as it sees them."""
+def requests(model: Model, target: str, folder: Path, method: str = "minmax") -> Iterator[tuple[CompileRequest, list[list[Any]]]]:
+    """Each partition as the compilers get it, with the test inputs as it sees them; no `method`: the default one."""
     names = list(model.calibration[0])
     files = {}
     for kind, samples in (("calibration", model.calibration), ("test", model.test)):
         files[kind] = folder / f"{kind}.npz"
         np.savez(files[kind], **{name: np.stack([np.asarray(sample[name]) for sample in samples]) for name in names})
-    given: dict[str, Any] = {"target": target, "calibration": files["calibration"], "calibration_method": "minmax"}
+    given: dict[str, Any] = {"target": target, "calibration": files["calibration"]}
+    given |= {"calibration_method": method} if method else {}
     parsed = Options.parse(given | ({"input_shapes": model.input_shapes} if model.input_shapes else {}))
     manager = plugins()
     plan = pipeline.make_plan(load_model(model.path), parsed, manager)

@@ -8,7 +8,6 @@ vendor (`quantizer=toolkit2`) goes as a float model with calibration data.
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ import onnx_ir as ir
 from rknn_ep.artifact.rknn_file import RknnMetadata, read_metadata
 from rknn_ep.errors import ArtifactError, CompileError, OptionError
 from rknn_ep.records import CompileRequest, CompileResult
+from rknn_ep_toolkit2.dataset import dataset_files
 from rknn_ep_toolkit2.environment import current
 from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.isolate import locate
@@ -78,7 +78,7 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     origin = f"{request.partition} for {request.target.name}"
     copy = vendor_copy(request.float_model() if by_vendor else request.model, origin)
     files: dict[str, bytes] = {}
-    dataset = _dataset(_samples(request), files) if by_vendor else []
+    dataset = dataset_files(_samples(request), files) if by_vendor else []
     try:
         job = _build(copy.content, settings, dataset, files, settings.timeout, request.cancel)
     except ToolkitError as error:
@@ -129,7 +129,7 @@ def _attempt(
 ) -> ToolkitError | None:
     """How a piece of a partition that failed fails, or None: it builds. Calibrated with noise: its tensors were never seen."""
     files: dict[str, bytes] = {}
-    dataset = _dataset([_noise(piece)], files) if by_vendor else []
+    dataset = dataset_files([_noise(piece)], files) if by_vendor else []
     try:
         _build(piece, settings, dataset, files, min(seconds, settings.timeout), cancel)
     except ToolkitError as error:
@@ -154,20 +154,6 @@ def _samples(request: CompileRequest) -> Iterable[Sequence[np.ndarray[Any, Any]]
             remedy="Set calibration to a folder of 20 to 200 pictures, a .npz, a .npy or a list file.",
         )
     return request.samples()
-
-
-def _dataset(samples: Iterable[Sequence[np.ndarray[Any, Any]]], files: dict[str, bytes]) -> list[list[str]]:
-    """Put calibration samples into the job's folder, one .npy for each input of each sample."""
-    dataset = []
-    for number, arrays in enumerate(samples):
-        names = []
-        for index, array in enumerate(arrays):
-            buffer = io.BytesIO()
-            np.save(buffer, array)
-            names.append(f"sample{number}_{index}.npy")
-            files[names[-1]] = buffer.getvalue()
-        dataset.append(names)
-    return dataset
 
 
 def _notes(copy: VendorCopy, job: JobResult, content: bytes, settings: Settings, by_vendor: bool, origin: str) -> dict[str, Any]:

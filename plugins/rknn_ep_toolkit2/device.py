@@ -9,7 +9,7 @@ through files in memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from onnx.helper import tensor_dtype_to_np_dtype
 from rknn_ep.artifact.bundle import Bundle
 from rknn_ep.artifact.native_text import NativeDescription
 from rknn_ep.errors import CompileError, ExecutionError
+from rknn_ep_toolkit2.dataset import dataset_files
 from rknn_ep_toolkit2.settings import Settings
 from rknn_ep_toolkit2.vendor_copy import VendorCopy, vendor_copy
 from rknn_ep_toolkit2.worker import RemoteSession, workers
@@ -38,11 +39,14 @@ class VendorSimulator:
         ToolkitError: there is no toolkit, it refuses the model, or its process died.
     """
 
-    def __init__(self, copy: VendorCopy, settings: Settings) -> None:
+    def __init__(self, copy: VendorCopy, settings: Settings, samples: Iterable[Sequence[Array]] = ()) -> None:
+        """Build `copy`; with calibration samples (a float model's) the toolkit quantises by itself."""
+        files: dict[str, bytes] = {}
+        dataset = dataset_files(samples, files)
         self._session: RemoteSession = workers().open(
             "simulator",
-            {"model": "model.onnx", "config": settings.config(), "quantize": False},
-            files={"model.onnx": copy.content},
+            {"model": "model.onnx", "config": settings.config(), "quantize": bool(dataset), "dataset": dataset},
+            files={**files, "model.onnx": copy.content},
             timeout=settings.timeout,
             memory_limit=settings.memory_limit,
         )

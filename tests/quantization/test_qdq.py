@@ -93,7 +93,8 @@ def test_concat_inputs_of_a_kind_share_one_scale() -> None:
 
 def test_concat_inputs_of_different_kinds_keep_their_own_where_others_read_them() -> None:
     model = model_of(
-        f"g (float[1,4,8,8] x) => (y) {{ a = {CONV}(x, w) b = {CONV}(x, v) j = Concat<axis=1>(a, b) c = {CONV}(j, u) y = Add(c, a) }}",
+        f"g (float[1,4,8,8] x) => (y) {{ a = {CONV}(x, w) b = {CONV}(x, v) j = Concat<axis=1>(a, b) "
+        f"c = {CONV}(j, u) y = Add(c, a) }}",
         w=weight(4, 4, 3, 3),
         v=weight(4, 4, 3, 3) * np.float32(100),
         u=weight(4, 8, 3, 3),
