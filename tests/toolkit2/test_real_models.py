@@ -1,4 +1,4 @@
-"""Real models for five SoCs with the real toolkit: they compile from our quantisation, and an independent reader opens the files."""
+"""Real models for five SoCs with the real toolkit: they compile from our quantisation, and an independent reader opens them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.toolkit2 import models
 from tests.toolkit2.conftest import JOBS, alive, children, wait_until
 
 pytestmark = pytest.mark.toolkit2
-BUILD, BEHAVE = JOBS / "build.py", JOBS / "behave.py"
+BUILD, BEHAVE, MISUSE = JOBS / "build.py", JOBS / "behave.py", JOBS / "misuse.py"
 
 
 def behave(pool: Workers, how: str, *, timeout: float = 60, memory_limit: int | None = None, **arguments: object) -> ToolkitError:
@@ -138,10 +138,28 @@ def test_a_damaged_model_is_said(pool: Workers) -> None:
     assert error.said == "DecodeError: Error parsing message"
 
 
-def test_minus_one_is_an_error_and_names_the_step(pool: Workers) -> None:
+@pytest.mark.parametrize(
+    ("how", "message", "kind"),
+    [
+        ("build nothing", "the toolkit's build answered -1", "returned"),
+        ("build with samples that are not there", "the toolkit's build answered -1", "returned"),
+        ("export what was not built", "the toolkit's export_rknn answered -1", "returned"),
+        ("run what was not started", "the toolkit's inference answered None", "none"),
+    ],
+)
+def test_an_answer_of_minus_one_or_none_is_an_error_that_names_the_step(pool: Workers, how: str, message: str, kind: str) -> None:
+    with pytest.raises(ToolkitError) as caught:
+        pool.run(MISUSE, {"how": how}, files={"model.onnx": models.relu()}, timeout=120)
+    assert caught.value.kind == kind
+    assert message in caught.value.message
+    assert caught.value.said, "the toolkit's own words are kept"
+    assert works(pool)
+
+
+def test_a_file_that_is_not_there_is_said(pool: Workers) -> None:
     error = build(pool, models.relu(), load="no such file.onnx")
-    assert error.kind in ("returned", "exception")
-    assert "load_onnx" in error.message + error.log
+    assert error.kind == "exception"
+    assert "no such file.onnx" in error.said
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGFPE", "SIGBUS", "SIGILL", "SIGTERM"])
