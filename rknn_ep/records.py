@@ -284,7 +284,7 @@ class FloatModel(Protocol):
     """A float model ready to run."""
 
     def run(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-        """Inputs by name -> every requested output as (name, array)."""
+        """Inputs by name -> every requested output as (name, array). Called from several threads at the same time."""
 
 
 @dataclass(frozen=True)

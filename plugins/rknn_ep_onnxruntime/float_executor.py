@@ -60,6 +60,8 @@ def create(model: bytes, outputs: Sequence[str], threads: int) -> CpuModel:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # A block for all that a run needs, planned ahead, would be kept beside what outputs take; single pieces are used again.
+    options.enable_mem_pattern = False
     try:
         session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base of their own

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,12 +13,19 @@ import numpy as np
 import onnx_ir as ir
 
 from rknn_ep.errors import CalibrationError
+from rknn_ep.graph.values import static_shape
 from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.correction import ChannelMeans
+from rknn_ep.quantization.turns import Turns
 from rknn_ep.records import Calibrator, ExtremesObserver, FloatExecutor, FloatModel, QuantizationType, RangeObserver
 
 Array = np.ndarray[Any, Any]
 ASYMMETRIC_INT8 = QuantizationType(8)
+FLOAT_BYTES = 4
+AT_ONCE_BYTES = 2 << 30
+"""What the tensors of all samples that run at the same time may take together."""
+CHUNK = 1 << 16
+"""Values looked at together: a quarter of a megabyte."""
 
 
 class SampleSource(Protocol):
@@ -46,7 +54,8 @@ def calibrate(
 ) -> dict[str, Range]:
     """Find the clipping range of every tensor in `tensors`.
 
-    All of them come out of one run of the model per sample; memory does not grow with the number of samples.
+    All of them come out of one run of the model per sample; memory does not grow with the number of samples. The ranges do not
+    depend on `threads`.
 
     Args:
         model: the float model with static shapes.
@@ -59,7 +68,7 @@ def calibrate(
         bounds: values outside do not matter to whoever reads the tensor and are moved to the bound before they are
             counted: the input of a HardSwish below -3.
         means: counts channel means of the tensors it names on the way.
-        threads: for the executor, and for counting.
+        threads: how many may work; as many samples run at the same time.
         progress: called with (samples done, samples in all, every pass counted).
 
     Raises:
@@ -70,20 +79,28 @@ def calibrate(
     names = list(dict.fromkeys(tensors))
     inputs = {value.name for value in model.graph.inputs}
     averaged = means.names if means else frozenset[str]()
-    computed = [name for name in dict.fromkeys([*names, *sorted(averaged)]) if name not in inputs]
-    float_model = float_executor.create(with_outputs(model, computed), computed, threads) if computed else None
+    wanted = dict.fromkeys([*names, *sorted(averaged)])
+    given, computed = tuple(name for name in wanted if name in inputs), [name for name in wanted if name not in inputs]
+    workers = _workers(model, computed, threads)
+    float_model = float_executor.create(with_outputs(model, computed), computed, threads // workers) if computed else None
     observers = {name: calibrator.create(_grid_of(grids, name), options or {}) for name in names}
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for number in range(calibrator.passes):
-            for index, sample in enumerate(samples):
-                seen = _Observation(observers, bounds or {}, means if number == 0 else None, index)
-                _run_sample(float_model, in_single_precision(sample), seen, pool)
+            seen = _Observation(observers, bounds or {}, means if number == 0 else None, Turns(), given)
+            for done in _run(float_model, samples, seen, pool, workers):
                 if progress:
-                    progress(number * len(samples) + index + 1, calibrator.passes * len(samples))
+                    progress(number * len(samples) + done, calibrator.passes * len(samples))
             for observer in observers.values():
                 observer.end_pass()
         ranges = list(pool.map(lambda name: _range_of(observers[name], name, calibrator), names))
     return dict(zip(names, ranges, strict=True))
+
+
+def _workers(model: ir.Model, computed: Collection[str], threads: int) -> int:
+    """How many samples run at the same time: as many as there are threads, as long as what they compute fits."""
+    values = {value.name: value for node in model.graph for value in node.outputs}
+    size = sum(math.prod(static_shape(values[name]) or ()) * FLOAT_BYTES for name in computed if name in values)
+    return max(1, min(threads, AT_ONCE_BYTES // max(size, 1)))
 
 
 def in_single_precision(sample: Mapping[str, Array]) -> dict[str, Array]:
@@ -111,25 +128,28 @@ class _Observation:
     observers: Mapping[str, RangeObserver]
     bounds: Mapping[str, Range]
     means: ChannelMeans | None
-    index: int
+    turns: Turns
+    given: tuple[str, ...]
+    """Those among them that are inputs of the model."""
 
-    def __contains__(self, name: object) -> bool:
-        return name in self.observers or (self.means is not None and name in self.means.names)
-
-    def count(self, name: str, values: Array) -> None:
+    def count(self, name: str, values: Array, index: int) -> None:
+        """Count a tensor of sample `index` when it is its turn."""
         values = np.ascontiguousarray(values, np.float32)
-        # min and max are NaN or infinite exactly when some value is.
-        low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+        # They are NaN or infinite exactly when some value is.
+        low, high = _ends(values)
         if not (math.isfinite(low) and math.isfinite(high)):
             kind = "NaN" if math.isnan(low) or math.isnan(high) else "infinity"
             raise CalibrationError(
-                f"tensor '{name}' holds {kind} on calibration sample {self.index}",
+                f"tensor '{name}' holds {kind} on calibration sample {index}",
                 remedy="Look at the sample and at mean and std: inputs must be on the scale that the model was trained on.",
             )
-        if self.means is not None:
-            self.means.observe(name, values)
-        if name not in self.observers:
-            return
+        with self.turns.turn(name, index):
+            if self.means is not None:
+                self.means.observe(name, values)
+            if name in self.observers:
+                self._observe(name, values, low, high)
+
+    def _observe(self, name: str, values: Array, low: float, high: float) -> None:
         limits, observer = self.bounds.get(name), self.observers[name]
         outside = limits is not None and (low < limits.minimum or high > limits.maximum)
         if isinstance(observer, ExtremesObserver):
@@ -141,15 +161,47 @@ class _Observation:
         observer.observe(values)
 
 
-def _run_sample(
-    float_model: FloatModel | None, sample: Mapping[str, Array], seen: _Observation, pool: ThreadPoolExecutor
-) -> None:
-    pending = [pool.submit(seen.count, name, values) for name, values in sample.items() if name in seen]
-    # Arrays are counted as they come and given back at once, so that a big model needs no more than its own activations.
-    for name, values in float_model.run(sample) if float_model else ():
-        pending.append(pool.submit(seen.count, name, values))
-    for future in pending:
-        future.result()
+def _ends(values: Array) -> tuple[float, float]:
+    """Smallest and largest value, zero included; read once, in pieces that stay in the cache."""
+    flat = values.reshape(-1)
+    low = high = np.float32(0.0)
+    for start in range(0, flat.size, CHUNK):
+        piece = flat[start : start + CHUNK]
+        # np.minimum and np.maximum hand NaN on; Python's min and max may not.
+        low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
+    return float(low), float(high)
+
+
+def _run(
+    float_model: FloatModel | None, samples: SampleSource, seen: _Observation, pool: ThreadPoolExecutor, workers: int
+) -> Iterator[int]:
+    """Run every sample, `workers` of them at a time; how many are done, after each.
+
+    A sample to itself has one thread from beginning to end: operators that are split over threads wait for each other, and
+    between them there is always something that cannot be split.
+    """
+    pending: deque[Future[None]] = deque()
+    done = 0
+    for index, sample in enumerate(samples):
+        pending.append(pool.submit(_run_sample, float_model, in_single_precision(sample), seen, index))
+        if len(pending) > workers:  # one more than can run has been read from its file by then
+            pending.popleft().result()
+            yield (done := done + 1)
+    while pending:
+        pending.popleft().result()
+        yield (done := done + 1)
+
+
+def _run_sample(float_model: FloatModel | None, sample: Mapping[str, Array], seen: _Observation, index: int) -> None:
+    try:
+        for name in seen.given:
+            seen.count(name, sample[name], index)
+        # Arrays are counted as they come and given back at once, so that a big model needs no more than its own activations.
+        for name, values in float_model.run(sample) if float_model else ():
+            seen.count(name, values, index)
+    except BaseException:
+        seen.turns.fail(index)
+        raise
 
 
 def _grid_of(grids: Mapping[str, QuantizationType] | QuantizationType, name: str) -> QuantizationType:

@@ -130,3 +130,17 @@ def test_memory_does_not_grow_with_the_number_of_samples(method: str) -> None:
     peak(2)  # imports and caches
     few, many = peak(5), peak(60)
     assert many < few + 100_000  # the samples between are 55 * 4 * 3 KiB
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "kl_divergence", "mmse", "normal"])
+def test_ranges_do_not_depend_on_how_many_samples_run_at_once(method: str) -> None:
+    samples = [sample(scale) for scale in (1, 3, 0.1, 2, 0.5, 4, 1, 0.01)]
+    alone, together = observed(MODEL, samples, method, threads=1), observed(MODEL, samples, method, threads=4)
+    assert together == alone
+
+
+def test_of_several_bad_samples_that_run_at_once_the_first_is_named() -> None:
+    bad = {"x": np.full((1, 3, 16, 16), np.nan, np.float32)}
+    for _ in range(10):
+        with pytest.raises(CalibrationError, match="on calibration sample 1"):
+            observed(MODEL, [sample(), bad, bad, bad, sample()], threads=4)
