@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rknn_ep import builds
 from rknn_ep.artifact.cache import Cache
+from rknn_ep.builds import Build, BuiltPartition
 from rknn_ep.compilation import Ahead, Chosen, choose_compilers, compile_partitions
 from rknn_ep.errors import CalibrationError, OptionError, RknnEpError, StrictError
 from rknn_ep.importing import Source, load_source
@@ -33,43 +34,6 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 """(what is going on, share done 0..1)."""
-
-RUN_TIME_OPTIONS = (
-    "device",
-    "cache_dir",
-    "report",
-    "core_mask",
-    "contexts",
-    "io_mode",
-    "simulation",
-    "simulation_threads",
-)
-"""Options that do not change what is compiled, and so are no part of a bundle's identity."""
-
-
-@dataclass(frozen=True)
-class BuiltPartition:
-    """A partition that is compiled and lies in the cache."""
-
-    name: str
-    origins: tuple[int, ...]
-    """Indices of the original graph's nodes that it replaces."""
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    bundle: Path
-    native_text: str
-    """What native code needs to bind it: the lines of native.txt."""
-
-
-@dataclass(frozen=True)
-class Build:
-    """Everything that `build` made of one model."""
-
-    target: Target
-    partitions: tuple[BuiltPartition, ...]
-    report: Report
-    from_cache: bool
-
 
 # --------------------------------------------------------------------------------------------- public faces
 
@@ -197,13 +161,14 @@ def build_from_bytes(model: bytes, options: Options, *, progress: Progress | Non
     `ahead`: not for a session here, but for devices that may be elsewhere.
     """
     cache = Cache(options.cache_dir)
-    key = build_key(hashlib.sha256(model).hexdigest(), options, cache, ahead)
-    if (known := _from_cache(key, options, cache)) is None:
+    chosen = _choose_compilers(options, plugins(), ahead)
+    key = builds.build_key(hashlib.sha256(model).hexdigest(), options, cache, chosen, ahead)
+    if (known := builds.find(key, options, cache)) is None:
         from rknn_ep.graph import load_model
 
         with cache.lock(key):  # taken only now: a warm start needs neither the lock nor what it imports
-            if (known := _from_cache(key, options, cache)) is None:
-                return _build(load_model(model), options, key, cache, progress or _silent, ahead)
+            if (known := builds.find(key, options, cache)) is None:
+                return _build(load_model(model), options, key, cache, progress or _silent, chosen=chosen, ahead=ahead)
     _write_report(known.report, options)
     return known
 
@@ -215,16 +180,18 @@ def build(model: ir.Model, options: Options, *, progress: Progress | None = None
     return build_from_bytes(serialize(model), options, progress=progress, ahead=ahead)
 
 
-def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: Progress, ahead: Ahead | None) -> Build:
+def _build(
+    model: ir.Model, options: Options, key: str, cache: Cache, progress: Progress, *, chosen: Chosen, ahead: Ahead | None
+) -> Build:
     from rknn_ep.artifact.bundle import write_bundle
     from rknn_ep.partitioning import report
 
     manager = plugins()
     progress("planning", 0.0)
     plan = make_plan(model, options, manager)
-    _refuse_fallback(plan, options)
+    if options.strict:
+        builds.refuse_fallback(report.build(plan))
     models, notes = _quantize(plan, options, manager, progress)
-    chosen = _choose_compilers(options, manager, ahead)
     also = [manager.target(name) for name in (ahead.also_targets if ahead else ())]
     _require_precision(plan, also)
     requests = [
@@ -255,7 +222,7 @@ def _build(model: ir.Model, options: Options, key: str, cache: Cache, progress: 
     sections = {"quantization": notes, "compilation": compile_notes}
     told = report.build(plan, sections={name: section for name, section in sections.items() if section})
     if all(made.error is None or made.error.lasting for made in results):  # what another try may bring is tried again
-        cache.put_plan(key, {"partitions": [_to_json(part, cache) for part in built], "report": told.to_dict()})
+        builds.remember(key, built, told, cache)
     _write_report(told, options)
     return Build(plan.target, tuple(built), told, from_cache=False)
 
@@ -364,7 +331,7 @@ def _request(plan: Plan, part: Partition, quantized: ir.Model | None, options: O
         precision=plan.precision,
         partition=part.name,
         groups=part.groups,
-        options=_identity(options),
+        options=builds.identity(options),
         float_model=lambda: serialize(extract(plan.view, part)),
         samples=partial(partition_samples, plan, part, options, manager) if options.calibration is not None else None,
         pictures=tuple(camera.picture for camera in cameras_of(plan.view, part)),
@@ -400,85 +367,6 @@ def _manifest(plan: Plan, part: Partition) -> dict[str, Any]:
 
 def _choose_compilers(options: Options, manager: PluginManager, ahead: Ahead | None) -> Chosen:
     return choose_compilers(options, manager, "" if ahead else choose_runtime(options, manager).name, ahead)
-
-
-def _refuse_fallback(plan: Plan, options: Options) -> None:
-    """With strict=1, a node that stays on the CPU without having been excluded is an error."""
-    from rknn_ep.records import Outcome
-
-    if not options.strict:
-        return
-    inside = {index for part in plan.partitions for index in part.nodes}
-    for node, verdict in zip(plan.view.nodes, plan.verdicts, strict=True):
-        if node.index in inside or verdict.reason == "excluded":
-            continue
-        why = f"{verdict.reason}: {verdict.detail}" if verdict.outcome is Outcome.REFUSED else "its partition was given back"
-        raise StrictError(
-            f"{node.facts.op_type} '{node.facts.name or node.facts.outputs[0].name}' would run on the CPU and strict=1 ({why})",
-            remedy="Name it in exclude_nodes or exclude_ops, or set strict=0.",
-        )
-
-
-# --------------------------------------------------------------------------------------------- cache
-
-
-def build_key(model_hash: str, options: Options, cache: Cache, ahead: Ahead | None = None) -> str:
-    """Identity of a build: the model, the calibration data's content, the options and the versions that shape it."""
-    from importlib.metadata import version
-
-    from rknn_ep.artifact.hashing import content_hash
-
-    manager = plugins()
-    parts = [f"model={model_hash}"]
-    # Where the calibration data lies is no part of what it is.
-    parts += [f"{name}={value}" for name, value in sorted(_identity(options).items()) if name != "calibration"]
-    if options.calibration is not None:
-        parts.append(f"calibration-content={content_hash(options.calibration, cache.directory)}")
-        parts.append(f"onnxruntime={version('onnxruntime')}")
-    parts += [f"plugin:{origin.plugin}={origin.distribution}-{origin.version}" for origin in manager.origins()]
-    parts += _choose_compilers(options, manager, ahead).versions()
-    if ahead is not None and ahead.also_targets:
-        parts.append(f"also={','.join(ahead.also_targets)}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _identity(options: Options) -> dict[str, str]:
-    text = options.as_text()
-    text["target"] = options.target
-    return {name: value for name, value in text.items() if name not in RUN_TIME_OPTIONS}
-
-
-def _from_cache(key: str, options: Options, cache: Cache) -> Build | None:
-    from rknn_ep.partitioning.report import Report
-
-    entry = cache.get_plan(key)
-    if entry is None:
-        return None
-    partitions = []
-    for item in entry["partitions"]:
-        bundle = cache.get_bundle(item["bundle"])
-        if bundle is None:
-            return None
-        partitions.append(
-            BuiltPartition(
-                item["name"], tuple(item["origins"]), tuple(item["inputs"]), tuple(item["outputs"]), bundle, item["native_text"]
-            )
-        )
-    report = Report.from_dict(entry["report"])
-    if options.strict and (message := report.fallback()):
-        raise StrictError(message, remedy="Name it in exclude_nodes or exclude_ops, or set strict=0.")
-    return Build(plugins().target(options.target), tuple(partitions), report, from_cache=True)
-
-
-def _to_json(part: BuiltPartition, cache: Cache) -> Mapping[str, Any]:
-    return {
-        "name": part.name,
-        "origins": list(part.origins),
-        "inputs": list(part.inputs),
-        "outputs": list(part.outputs),
-        "bundle": part.bundle.stem,
-        "native_text": part.native_text,
-    }
 
 
 # --------------------------------------------------------------------------------------------- small things

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx
 
+from rknn_ep.builds import Build
 from rknn_ep.importing import Source, load_source
 from rknn_ep.options import Options
-from rknn_ep.pipeline import Build, Progress, build
+from rknn_ep.pipeline import Progress, build
 from rknn_ep_tvm import targets
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from rknn_ep_tvm.converters import CONVERTERS
 if TYPE_CHECKING:
     from tvm import IRModule
 
+    from rknn_ep.builds import Build, BuiltPartition
     from rknn_ep.options import Options
-    from rknn_ep.pipeline import Build, BuiltPartition
 
 DOMAIN = "rknn_ep"
 OPERATOR = "RknnPartition"

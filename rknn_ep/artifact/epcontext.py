@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 class CompiledPartition(Protocol):
-    """What is needed of a compiled partition; `rknn_ep.pipeline.BuiltPartition` is one."""
+    """What is needed of a compiled partition; `rknn_ep.builds.BuiltPartition` is one."""
 
     @property
     def name(self) -> str:

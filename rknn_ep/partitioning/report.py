@@ -125,12 +125,9 @@ class Report:
         """Nodes that the host runtime computes."""
         return tuple(entry for entry in self.verdicts if entry.where == "cpu")
 
-    def fallback(self) -> str:
-        """The first node that would run on the host without having been excluded, in words; empty when there is none."""
-        for entry in self.rejected:
-            if entry.reason != "excluded":
-                return f"{entry.op_type} '{entry.name}' would run on the CPU and strict=1 ({entry.reason}: {entry.detail})"
-        return ""
+    def fallback(self) -> NodeEntry | None:
+        """The first node that would run on the host without having been excluded."""
+        return next((entry for entry in self.rejected if entry.reason != "excluded"), None)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like values; `from_dict` reads them back."""

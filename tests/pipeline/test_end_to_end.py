@@ -150,6 +150,17 @@ def test_what_the_npu_lacks_stays_on_the_cpu_and_strict_refuses_it(tmp_path: Pat
     session(path, strict=1, exclude_ops="NonZero")
 
 
+def test_strict_says_how_to_keep_what_the_cost_model_gave_back(tmp_path: Path) -> None:
+    path = tmp_path / "small.onnx"
+    onnx.save(small_model(), path)
+    with pytest.raises(StrictError, match=r"Conv.*strict=1 \(cost: .*\n?.*min_partition_macs=0") as refusal:
+        rknn_ep.compile(path, tmp_path / "ctx.onnx", strict=True)
+    rknn_ep.compile(path, tmp_path / "ctx.onnx", strict=True, min_partition_macs=0)
+    with pytest.raises(StrictError, match="min_partition_macs=0"):
+        rknn_ep.compile(path, tmp_path / "other.onnx", strict=True, min_partition_macs=10**12)
+    assert "exclude_nodes" in str(refusal.value)
+
+
 def test_a_mixed_model_compiles_and_gives_what_the_cpu_gives(tmp_path: Path, picture: np.ndarray) -> None:
     path = tmp_path / "mixed.onnx"
     onnx.save(small_model(with_cpu_node=True), path)
