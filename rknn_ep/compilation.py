@@ -76,17 +76,22 @@ def choose_compilers(options: Options, manager: PluginManager, device: str, ahea
     others = [one for one in records if EVERY not in one.devices]
     wanted = device if ahead is None else options.device
     if wanted == "auto":
-        reasons = {one.name: one.available() for one in others}
+        reasons = {one.name: _without_shapes(one, options) or one.available() for one in others}
         missing = {name: why for name, why in reasons.items() if why}
         return Chosen(everywhere, tuple(one for one in others if one.name not in missing), missing)
     needed = [one for one in others if wanted in one.devices]
     for one in needed:
-        if why := one.available():
+        if why := _without_shapes(one, options) or one.available():
             raise OptionError(
                 f"device={wanted} needs the compiler '{one.name}', which is not available: {why}",
                 remedy="Compile the model ahead of time on a machine that has it: rknn-ep compile." if ahead is None else "",
             )
     return Chosen(everywhere, tuple(needed))
+
+
+def _without_shapes(compiler: Compiler, options: Options) -> str:
+    """Why a compiler cannot take the option dynamic_input; empty where it can, or need not."""
+    return "it compiles for one choice of input shapes" if options.dynamic_input and not compiler.dynamic_input else ""
 
 
 def compile_partitions(

@@ -6,13 +6,14 @@ The same options serve `InferenceSession(providers=[(name, options)])`, `rknn_ep
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from rknn_ep.errors import OptionError, nearest
 from rknn_ep.plugins import PluginManager, plugins
+from rknn_ep.shapes import ShapeSet, parse_dynamic_input, parse_input_shapes
 
 PRECISIONS = ("auto", "int8", "int16", "fp16")
 IO_MODES = ("auto", "general", "zero_copy")
@@ -35,6 +36,8 @@ class Options:
     """Input name -> dimensions."""
     dimensions: Mapping[str, int] = field(default_factory=dict)
     """Symbolic dimension name -> value."""
+    dynamic_input: tuple[ShapeSet, ...] = ()
+    """Choices of input shapes between which programs change at run time."""
     calibration: Path | None = None
     calibration_method: str = DEFAULT_CALIBRATION_METHOD
     mean: tuple[float, ...] = ()
@@ -82,15 +85,26 @@ class Options:
                 plugin[key] = _plugin_option(key, value, manager)
             elif key == "input_shapes":
                 values["input_shapes"], values["dimensions"] = parse_input_shapes(value)
+            elif key == "dynamic_input":
+                values[key] = parse_dynamic_input(value)
             elif key in _PARSERS:
                 values[key] = _PARSERS[key](key, value)
             else:
-                raise OptionError(f"unknown option '{key}': {nearest(key, [*_PARSERS, 'input_shapes'])}")
+                raise OptionError(f"unknown option '{key}': {nearest(key, [*_PARSERS, 'input_shapes', 'dynamic_input'])}")
         options = cls(**{"target": default_target(manager), **values}, plugin=plugin)
         target = manager.target(options.target)
         _one_of("device", options.device, ["auto", *manager.runtimes()])
         _one_of("calibration_method", options.calibration_method, manager.calibrators())
         return replace(options, target=target.name)
+
+    def at_shapes(self, choice: ShapeSet, inputs: Sequence[str]) -> Options:
+        """The options of a build for one choice of input shapes; `inputs` are the names of the model's.
+
+        Raises:
+            ShapeError: the choice does not fit them.
+        """
+        shapes = {**self.input_shapes, **choice.named(inputs)}
+        return replace(self, input_shapes=shapes, dimensions={**self.dimensions, **choice.dimensions}, dynamic_input=())
 
     def as_text(self) -> dict[str, str]:
         """The options that differ from their defaults, as strings that `parse` reads back."""
@@ -98,13 +112,15 @@ class Options:
         text = dict(self.plugin)
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("plugin", "dimensions", "input_shapes") or value == getattr(default, item.name):
+            if item.name in ("plugin", "dimensions", "input_shapes", "dynamic_input") or value == getattr(default, item.name):
                 continue
             text[item.name] = _to_text(value)
         shapes = [f"{name}:{','.join(map(str, dims))}" for name, dims in sorted(self.input_shapes.items())]
         shapes += [f"{name}={value}" for name, value in sorted(self.dimensions.items())]
         if shapes:
             text["input_shapes"] = ";".join(shapes)
+        if self.dynamic_input:
+            text["dynamic_input"] = "|".join(map(str, self.dynamic_input))
         return text
 
 
@@ -114,48 +130,6 @@ def default_target(manager: PluginManager) -> str:
         if runtime.at_home() and (soc := runtime.target()):
             return soc
     return DEFAULT_TARGET
-
-
-def parse_input_shapes(value: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """Read `name:1,3,480,480;...` and `dimension=480;...` (or a mapping of either) into (shapes, dimensions).
-
-    Raises:
-        OptionError: a part is of neither form, or a dimension is not positive.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    dimensions: dict[str, int] = {}
-    if isinstance(value, Mapping):
-        value = ";".join(_shape_text(name, item) for name, item in value.items())
-    for part in filter(None, (part.strip() for part in str(value).split(";"))):
-        name, colon, dims = part.rpartition(":")
-        try:
-            if colon and name and dims.replace(",", "").replace(" ", "").lstrip("-").isdigit():
-                shapes[name] = tuple(_positive(dim) for dim in dims.split(","))
-                continue
-            name, equals, size = part.rpartition("=")
-            if equals and name:
-                dimensions[name] = _positive(size)
-                continue
-        except ValueError as error:
-            raise OptionError(f"input_shapes: '{part}': {error}") from error
-        raise OptionError(
-            f"input_shapes: '{part}' is neither name:1,3,480,480 nor dimension=480",
-            remedy="Example: input_shapes='images:1,3,640,640;sequence=128'.",
-        )
-    return shapes, dimensions
-
-
-def _shape_text(name: str, item: Any) -> str:
-    if isinstance(item, str):
-        return f"{name}:{item}"
-    return f"{name}:{','.join(map(str, item))}" if isinstance(item, Iterable) else f"{name}={item}"
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(f"{number} is not a positive dimension")
-    return number
 
 
 def _one_of(key: str, value: str, valid: Any) -> str:

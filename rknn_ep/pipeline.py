@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from rknn_ep import builds
 from rknn_ep.artifact.cache import Cache
 from rknn_ep.builds import Build, BuiltPartition
 from rknn_ep.compilation import Ahead, Chosen, choose_compilers, compile_partitions
-from rknn_ep.errors import CalibrationError, OptionError, RknnEpError, StrictError
+from rknn_ep.errors import CalibrationError, OptionError, RknnEpError, ShapeError, StrictError
 from rknn_ep.importing import Source, load_source
 from rknn_ep.options import Options
 from rknn_ep.plugins import PluginManager, plugins
@@ -120,13 +122,13 @@ def quantize(model: Source, output: str | Path, *, progress: Progress | None = N
     from rknn_ep.quantization.stitch import replace_partitions
 
     parsed = Options.parse(options)
-    plan = make_plan(load_source(model, parsed), parsed, plugins())
+    plan = plan_model(model, parsed)
     if plan.precision == "fp16":
         raise CalibrationError(
             "nothing says how to quantise this model: precision is fp16",
             remedy="Give calibration data: --calibration FOLDER (20 to 200 pictures, or .npz/.npy arrays).",
         )
-    quantized, notes = _quantize(plan, parsed, plugins(), progress or _silent)
+    [quantized], notes = _quantize([plan], parsed, plugins(), progress or _silent)
     parts = [(part, made) for part, made in zip(plan.partitions, quantized, strict=True) if made is not None]
     Path(output).write_bytes(serialize(replace_partitions(plan.view.model, parts)))
     made_report = report.build(plan, sections={"quantization": notes})
@@ -160,6 +162,11 @@ def build_from_bytes(model: bytes, options: Options, *, progress: Progress | Non
 
     `ahead`: not for a session here, but for devices that may be elsewhere.
     """
+    if options.dynamic_input and ahead is None:
+        raise OptionError(
+            "dynamic_input is for models that are compiled ahead of time: a session's partitions have one shape",
+            remedy="Use input_shapes here, or rknn-ep compile --dynamic-input and rknn_ep.runtime.Session.",
+        )
     cache = Cache(options.cache_dir)
     chosen = _choose_compilers(options, plugins(), ahead)
     key = builds.build_key(hashlib.sha256(model).hexdigest(), options, cache, chosen, ahead)
@@ -188,15 +195,14 @@ def _build(
 
     manager = plugins()
     progress("planning", 0.0)
-    plan = make_plan(model, options, manager)
+    plans = make_plans(model, options, manager)
+    plan = plans[0]
     if options.strict:
         builds.refuse_fallback(report.build(plan))
-    models, notes = _quantize(plan, options, manager, progress)
+    models, notes = _quantize(plans, options, manager, progress)
     also = [manager.target(name) for name in (ahead.also_targets if ahead else ())]
     _require_precision(plan, also)
-    requests = [
-        _request(plan, part, quantized, options, manager) for part, quantized in zip(plan.partitions, models, strict=True)
-    ]
+    requests = _requests(plans, models, options, manager)
     built: list[BuiltPartition] = []
     compile_notes: dict[str, Any] = {}
     results = compile_partitions(requests, chosen, also, progress)
@@ -229,23 +235,63 @@ def _build(
 
 def plan_model(model: Source, options: Options, precision: str = "") -> Plan:
     """Plan a model as it comes, in any form that an importer reads; see `make_plan`."""
-    return make_plan(load_source(model, options), options, plugins(), precision)
+    loaded = load_source(model, options)
+    return make_plan(loaded, shape_options(loaded, options)[0], plugins(), precision)
 
 
-def make_plan(model: ir.Model, options: Options, manager: PluginManager, precision: str = "") -> Plan:
+def shape_options(model: ir.Model, options: Options) -> list[Options]:
+    """The options for each choice of input shapes, the one with the most elements first; without dynamic_input, just these.
+
+    Raises:
+        ShapeError: a choice does not fit the model's inputs.
+    """
+    if not options.dynamic_input:
+        return [options]
+    from rknn_ep.graph import normalize
+
+    names = [value.name or "" for value in model.graph.inputs if value.name not in model.graph.initializers]
+    chosen = [options.at_shapes(choice, names) for choice in options.dynamic_input]
+    sizes = []
+    for one in chosen:
+        inputs = normalize(model, input_shapes=one.input_shapes, dimensions=one.dimensions).model.graph.inputs
+        sizes.append(sum(math.prod(int(dim) for dim in value.shape or ()) for value in inputs))
+    return [chosen[index] for index in sorted(range(len(chosen)), key=lambda index: -sizes[index])]
+
+
+def make_plans(model: ir.Model, options: Options, manager: PluginManager) -> list[Plan]:
+    """A plan for each choice of input shapes, the largest first; all of the same partitions.
+
+    Raises:
+        ShapeError: the choices are planned differently.
+    """
+    chosen = shape_options(model, options)
+    plans = [make_plan(model, one, manager, consume=len(chosen) == 1) for one in chosen]
+    borders = [[(part.name, part.inputs, part.outputs, part.origins) for part in plan.partitions] for plan in plans]
+    for choice, border in zip(plans, borders, strict=True):
+        if border != borders[0]:
+            shapes = {value.name: [*value.shape] for value in choice.view.model.graph.inputs if value.shape is not None}
+            raise ShapeError(
+                f"dynamic_input: with the inputs {shapes} other nodes run on the NPU than with the largest choice",
+                remedy="rknn-ep partition says which, with input_shapes; exclude_nodes or fewer choices make them the same.",
+            )
+    return plans
+
+
+def make_plan(model: ir.Model, options: Options, manager: PluginManager, precision: str = "", *, consume: bool = True) -> Plan:
     """Normalise and partition: the first half of the way.
 
     Args:
-        model: it is used up.
+        model: it is used up, unless `consume` is false.
         options: what the user asked for.
         manager: the plugins whose targets and rules count.
         precision: plan for it whether or not there is calibration data; by default what the options mean for the model.
+        consume: false to leave `model` as it is, at the price of a copy.
     """
     from rknn_ep.graph import normalize
     from rknn_ep.partitioning.partitioner import plan
 
     target = manager.target(options.target)
-    view = normalize(model, input_shapes=options.input_shapes, dimensions=options.dimensions, consume=True)
+    view = normalize(model, input_shapes=options.input_shapes, dimensions=options.dimensions, consume=consume)
     return plan(
         view,
         target,
@@ -303,17 +349,28 @@ def choose_runtime(options: Options, manager: PluginManager | None = None) -> Ru
 
 
 def _quantize(
-    plan: Plan, options: Options, manager: PluginManager, progress: Progress
-) -> tuple[list[ir.Model | None], dict[str, Any]]:
-    """One quantised model a partition, or None for partitions that stay float."""
-    from rknn_ep.quantization import quantize_plan
+    plans: Sequence[Plan], options: Options, manager: PluginManager, progress: Progress
+) -> tuple[list[list[ir.Model | None]], dict[str, Any]]:
+    """For each plan one quantised model a partition, or None for partitions that stay float."""
+    from rknn_ep.quantization import quantize_plans
 
-    if plan.precision == "fp16" or not plan.partitions:
-        return [None] * len(plan.partitions), {}
-    models, notes = quantize_plan(plan, options, manager, progress)
+    if plans[0].precision == "fp16" or not plans[0].partitions:
+        return [[None] * len(plan.partitions) for plan in plans], {}
+    models, notes = quantize_plans(plans, options, manager, progress)
     for line in notes.get("advice", ()):
         log.warning("calibration: %s", line)
     return models, notes
+
+
+def _requests(
+    plans: Sequence[Plan], models: Sequence[Sequence[ir.Model | None]], options: Options, manager: PluginManager
+) -> list[CompileRequest]:
+    """One for each partition; its other input shapes are variants of it."""
+    each = [
+        [_request(plan, part, made, options, manager) for part, made in zip(plan.partitions, quantized, strict=True)]
+        for plan, quantized in zip(plans, models, strict=True)
+    ]
+    return [replace(first, variants=tuple(others)) for first, *others in zip(*each, strict=True)]
 
 
 def _request(plan: Plan, part: Partition, quantized: ir.Model | None, options: Options, manager: PluginManager) -> CompileRequest:

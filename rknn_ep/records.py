@@ -199,6 +199,9 @@ class CompileRequest:
     """Calibration data as the partition sees it: for each sample its inputs, in order. None where there is none."""
     cancel: Event = field(default_factory=Event, compare=False)
     """Set when nobody waits for the result any more: long work should stop."""
+    variants: tuple[CompileRequest, ...] = ()
+    """The same partition for other input shapes (option `dynamic_input`), where a program may change them; this one, the
+    largest, is the default."""
     pictures: tuple[str, ...] = ()
     """Inputs (float32 NCHW, 0..255 in `model`) that hosts hand over as uint8 NHWC; `native.txt` says so: border=UINT8_NHWC."""
 
@@ -224,6 +227,8 @@ class Compiler:
     others get what these made, and may run in several threads, one for each partition and target."""
     version: str | Callable[[], str] = ""
     """Part of the cache key: a new version rebuilds. A function is asked only when the compiler is about to be used."""
+    dynamic_input: bool = False
+    """Whether it takes requests with `variants`; a build for several input shapes leaves out compilers that do not."""
     available: Callable[[], str] = lambda: ""
     """Empty when it can compile here; else what is missing and how to get it."""
     description: str = ""

@@ -35,14 +35,14 @@ uint32_t element_bytes(rknn_tensor_type type) {
 
 }  // namespace
 
-Binding::Binding(std::shared_ptr<NpuContext> context, const Interface& interface, const KeyValues& options)
-    : generation_(fork_generation()), context_(std::move(context)), calls_{context_->library(), interface} {
+Binding::Binding(std::shared_ptr<NpuContext> context, const Calls& calls, const KeyValues& options)
+    : generation_(fork_generation()), context_(std::move(context)), calls_(calls) {
   const RknnLibrary& library = calls_.library;
   if (library.create_mem == nullptr || library.destroy_mem == nullptr || library.set_io_mem == nullptr) {
     throw Failure(library.name + " lacks rknn_create_mem, rknn_destroy_mem or rknn_set_io_mem: it binds no memory");
   }
-  for (const TensorSpec& spec : interface.inputs) bind(inputs_, true, spec, options);
-  for (const TensorSpec& spec : interface.outputs) bind(outputs_, false, spec, options);
+  for (const TensorSpec& spec : calls_.interface.inputs) bind(inputs_, true, spec, options);
+  for (const TensorSpec& spec : calls_.interface.outputs) bind(outputs_, false, spec, options);
 }
 
 void Binding::bind(std::vector<IoMemory>& memories, bool is_input, const TensorSpec& spec, const KeyValues& options) {

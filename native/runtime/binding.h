@@ -15,8 +15,8 @@ namespace rknn_ep {
 class Binding {
  public:
   // Binds a context of its own. `options` choose type and layout for each tensor, see rknn_ep_binding_open. Throws
-  // Failure. `interface` outlives the binding.
-  Binding(std::shared_ptr<NpuContext> context, const Interface& interface, const KeyValues& options);
+  // Failure. What `calls` refer to outlives the binding.
+  Binding(std::shared_ptr<NpuContext> context, const Calls& calls, const KeyValues& options);
 
   const std::vector<IoMemory>& inputs() const { return inputs_; }
   const std::vector<IoMemory>& outputs() const { return outputs_; }

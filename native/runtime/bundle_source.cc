@@ -37,4 +37,19 @@ Interface BundleSource::interface() const {
   return read_interface(text->text(), origin(), target);
 }
 
+std::vector<Interface> BundleSource::interfaces() const {
+  std::vector<Interface> found = {interface()};
+  for (size_t shape = 1; shape < found.front().shapes; ++shape) {
+    const std::string name = "native." + std::to_string(shape) + ".txt";
+    const auto text = archive->find(name);
+    if (!text) throw Failure(origin() + " holds no " + name + ": it is damaged");
+    found.push_back(read_interface(text->text(), origin() + ", " + name));
+    if (found[shape].inputs.size() != found[0].inputs.size() ||
+        found[shape].outputs.size() != found[0].outputs.size()) {
+      throw Failure(origin() + ": " + name + " describes another model than native.txt");
+    }
+  }
+  return found;
+}
+
 }  // namespace rknn_ep

@@ -18,7 +18,10 @@ using rknn_ep::TensorSpec;
 // What callers hold. Bindings keep the executor alive, so that it may be closed before them.
 struct OpenExecutor {
   std::shared_ptr<Executor> executor;
+  size_t shape = 0;  // which choice of input shapes
   std::string description;
+
+  const rknn_ep::Interface& interface() const { return executor->interface(shape); }
 };
 
 struct OpenBinding {
@@ -104,19 +107,19 @@ int rknn_ep_executor_open_memory(const void* bundle, uint64_t size, const char* 
 int rknn_ep_executor_run(void* executor, const void* const* inputs, const uint64_t* input_sizes, uint64_t n_inputs,
                          void* const* outputs, const uint64_t* output_sizes, uint64_t n_outputs) {
   return rknn_ep::guarded([&] {
-    Executor& open = *given<OpenExecutor>(executor, "rknn_ep_executor_run").executor;
+    OpenExecutor& open = given<OpenExecutor>(executor, "rknn_ep_executor_run");
     check_sizes("input", open.interface().inputs, input_sizes, n_inputs);
     check_sizes("output", open.interface().outputs, output_sizes, n_outputs);
     check_addresses("input", inputs, n_inputs);
     check_addresses("output", outputs, n_outputs);
-    open.run(inputs, outputs);
+    open.executor->run(inputs, outputs, open.shape);
   });
 }
 
 int rknn_ep_executor_run_inputs(void* executor, const rknn_ep_input* inputs, uint64_t n_inputs, void* const* outputs,
                                 const uint64_t* output_sizes, uint64_t n_outputs) {
   return rknn_ep::guarded([&] {
-    Executor& open = *given<OpenExecutor>(executor, "rknn_ep_executor_run_inputs").executor;
+    OpenExecutor& open = given<OpenExecutor>(executor, "rknn_ep_executor_run_inputs");
     check_count("input", open.interface().inputs.size(), n_inputs);
     check_sizes("output", open.interface().outputs, output_sizes, n_outputs);
     check_addresses("output", outputs, n_outputs);
@@ -135,7 +138,24 @@ int rknn_ep_executor_run_inputs(void* executor, const rknn_ep_input* inputs, uin
       forms[index].type = static_cast<rknn_tensor_type>(input.type);
       forms[index].fmt = static_cast<rknn_tensor_format>(input.format);
     }
-    open.run_inputs(forms.data(), outputs);
+    open.executor->run_inputs(forms.data(), outputs, open.shape);
+  });
+}
+
+int rknn_ep_executor_shape(void* executor, uint64_t shape, void** executor_at_shape) {
+  return rknn_ep::guarded([&] {
+    if (executor_at_shape == nullptr) throw Failure("rknn_ep_executor_shape: a required argument is null");
+    *executor_at_shape = nullptr;
+    const auto& open = given<OpenExecutor>(executor, "rknn_ep_executor_shape");
+    if (shape >= open.executor->shapes()) {
+      throw Failure("the model has " + std::to_string(open.executor->shapes()) +
+                    " choices of input shapes, no number " + std::to_string(shape));
+    }
+    auto handle = std::make_unique<OpenExecutor>();
+    handle->executor = open.executor;
+    handle->shape = shape;
+    handle->description = handle->executor->describe(shape).text();
+    *executor_at_shape = handle.release();
   });
 }
 
@@ -156,8 +176,9 @@ int rknn_ep_binding_open(void* executor, const char* options_text, void** bindin
     if (binding == nullptr) throw Failure("rknn_ep_binding_open: a required argument is null");
     *binding = nullptr;
     auto handle = std::make_unique<OpenBinding>();
-    handle->executor = given<OpenExecutor>(executor, "rknn_ep_binding_open").executor;
-    handle->binding = handle->executor->bind(parsed(options_text));
+    const auto& open = given<OpenExecutor>(executor, "rknn_ep_binding_open");
+    handle->executor = open.executor;
+    handle->binding = handle->executor->bind(parsed(options_text), open.shape);
     handle->description = handle->binding->describe().text();
     *binding = handle.release();
   });

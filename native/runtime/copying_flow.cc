@@ -16,9 +16,7 @@ class CopyingFlow final : public Flow {
       input.size = spec.bytes;
       input.pass_through = 0;
       input.type = spec.rknn_type;
-      input.fmt = spec.picture            ? RKNN_TENSOR_NHWC
-                  : spec.dims.size() == 4 ? RKNN_TENSOR_NCHW
-                                          : RKNN_TENSOR_UNDEFINED;
+      input.fmt = spec.picture ? RKNN_TENSOR_NHWC : spec.dims.size() == 4 ? RKNN_TENSOR_NCHW : RKNN_TENSOR_UNDEFINED;
       inputs_.push_back(input);
     }
     for (const TensorSpec& spec : calls_.interface.outputs) {

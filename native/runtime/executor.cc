@@ -5,20 +5,22 @@
 
 namespace rknn_ep {
 
-void Executor::run_inputs(const rknn_input*, void* const*) {
-  throw Failure("partition " + interface_.partition + ": this device takes inputs in the model's own types alone");
+void Executor::run_inputs(const rknn_input*, void* const*, size_t) {
+  throw Failure("partition " + interface().partition + ": this device takes inputs in the model's own types alone");
 }
 
-std::unique_ptr<Binding> Executor::bind(const KeyValues&) {
-  throw Failure("partition " + interface_.partition + ": this device has no memory to share");
+std::unique_ptr<Binding> Executor::bind(const KeyValues&, size_t) {
+  throw Failure("partition " + interface().partition + ": this device has no memory to share");
 }
 
-KeyValues Executor::describe() const {
+KeyValues Executor::describe(size_t shape) {
+  const Interface& border = interface(shape);
   KeyValues facts;
-  facts.set("target", interface_.target);
-  facts.set("partition", interface_.partition);
-  for (const auto* specs : {&interface_.inputs, &interface_.outputs}) {
-    const std::string kind = specs == &interface_.inputs ? "input" : "output";
+  facts.set("target", interface().target);
+  facts.set("partition", interface().partition);
+  facts.set("shapes", std::to_string(shapes()));
+  for (const auto* specs : {&border.inputs, &border.outputs}) {
+    const std::string kind = specs == &border.inputs ? "input" : "output";
     facts.set(kind + "s", std::to_string(specs->size()));
     for (size_t index = 0; index < specs->size(); ++index) {
       const TensorSpec& spec = (*specs)[index];

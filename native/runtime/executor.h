@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bundle/archive.h"
 #include "bundle/key_values.h"
@@ -16,31 +17,35 @@ class Binding;
 
 class Executor {
  public:
-  explicit Executor(Interface interface) : interface_(std::move(interface)) {}
+  explicit Executor(Interface interface) { shapes_.push_back(std::move(interface)); }
+  // A model of several input shapes, the default first.
+  explicit Executor(std::vector<Interface> shapes) : shapes_(std::move(shapes)) {}
   virtual ~Executor() = default;
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  const Interface& interface() const { return interface_; }
+  // `shape`: which choice of input shapes, below shapes(); most models have one.
+  size_t shapes() const { return shapes_.size(); }
+  const Interface& interface(size_t shape = 0) const { return shapes_[shape]; }
 
-  // One address for each of interface().inputs and outputs, each with exactly its `bytes`. Throws Failure.
-  virtual void run(const void* const* inputs, void* const* outputs) = 0;
+  // One address for each of interface(shape).inputs and outputs, each with exactly its `bytes`. Throws Failure.
+  virtual void run(const void* const* inputs, void* const* outputs, size_t shape = 0) = 0;
 
   // Inputs in types and layouts of the caller's. Throws Failure, also where this executor takes its own alone.
-  virtual void run_inputs(const rknn_input* inputs, void* const* outputs);
+  virtual void run_inputs(const rknn_input* inputs, void* const* outputs, size_t shape = 0);
 
   // Refuses runs from now on and gives the device back, once the runs under way are done. May be called again.
   virtual void shut_down() noexcept {}
 
   // Memory that device and caller share, for one inference at a time. Throws Failure where there is no such memory.
   // `options`: see rknn_ep_binding_open.
-  virtual std::unique_ptr<Binding> bind(const KeyValues& options);
+  virtual std::unique_ptr<Binding> bind(const KeyValues& options, size_t shape = 0);
 
   // What there is to know about it, as key=value pairs: see rknn_ep_executor_describe.
-  virtual KeyValues describe() const;
+  virtual KeyValues describe(size_t shape = 0);
 
  private:
-  Interface interface_;
+  std::vector<Interface> shapes_;
 };
 
 // Where a model's bytes are: a bundle, or a file that the device's runtime reads itself (.rknn).
@@ -58,6 +63,8 @@ struct BundleSource {
   bool is_bundle() const { return archive != nullptr; }
   // Reads native.txt of a bundle, as it holds on `target`. Throws Failure where there is none.
   Interface interface() const;
+  // The same for every choice of input shapes.
+  std::vector<Interface> interfaces() const;
   std::string origin() const { return path.empty() ? "the embedded bundle" : path; }
 };
 

@@ -13,6 +13,7 @@ namespace rknn_ep {
 struct Calls {
   const RknnLibrary& library;
   const Interface& interface;
+  bool dynamic = false;  // a model of several input shapes: attributes are those of the shape that was set
 
   // Throws Failure for every code but RKNN_SUCC.
   void check(const char* function, int code) const;

@@ -111,6 +111,9 @@ Interface read_interface(std::string_view text, const std::string& origin, const
   found.core_masks = reader.values().integers("core_masks").value_or(std::vector<int64_t>{});
   found.inputs = reader.tensors("input");
   found.outputs = reader.tensors("output");
+  const int64_t shapes = reader.values().has("shapes") ? reader.values().integer("shapes").value_or(0) : 1;
+  if (shapes < 1 || shapes > RKNN_MAX_DYNAMIC_SHAPE_NUM) throw Failure(origin + ": 'shapes' is impossible");
+  found.shapes = static_cast<size_t>(shapes);
   return found;
 }
 

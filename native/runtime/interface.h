@@ -28,6 +28,7 @@ struct Interface {
   bool copying_api = true;
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
+  size_t shapes = 1;  // choices of input shapes, each with a description of its own
 };
 
 // Reads native.txt, as it holds on the SoC `target` where one is named, else on the one that was planned for. Throws

@@ -23,9 +23,32 @@ IoMemory::IoMemory(rknn_context context, const Calls& calls, const rknn_tensor_a
   calls.check("rknn_set_io_mem", calls.library.set_io_mem(context, memory_.get(), &attr_));
 }
 
+namespace {
+
+// The same question about the shape that was set. NHWC has no command of its own there.
+rknn_query_cmd current(rknn_query_cmd command) {
+  switch (command) {
+    case RKNN_QUERY_INPUT_ATTR:
+    case RKNN_QUERY_NATIVE_NHWC_INPUT_ATTR:
+      return RKNN_QUERY_CURRENT_INPUT_ATTR;
+    case RKNN_QUERY_OUTPUT_ATTR:
+    case RKNN_QUERY_NATIVE_NHWC_OUTPUT_ATTR:
+      return RKNN_QUERY_CURRENT_OUTPUT_ATTR;
+    case RKNN_QUERY_NATIVE_INPUT_ATTR:
+      return RKNN_QUERY_CURRENT_NATIVE_INPUT_ATTR;
+    case RKNN_QUERY_NATIVE_OUTPUT_ATTR:
+      return RKNN_QUERY_CURRENT_NATIVE_OUTPUT_ATTR;
+    default:
+      return command;
+  }
+}
+
+}  // namespace
+
 rknn_tensor_attr query_attr(rknn_context context, const Calls& calls, rknn_query_cmd command, size_t index) {
   rknn_tensor_attr attr{};
   attr.index = static_cast<uint32_t>(index);
+  if (calls.dynamic) command = current(command);
   calls.check("rknn_query", calls.library.query(context, command, &attr, sizeof(attr)));
   return attr;
 }

@@ -70,6 +70,7 @@ std::unique_ptr<RknnLibrary> load(const std::string& name) {
   bind(handle, "rknn_destroy_mem", library->destroy_mem);
   bind(handle, "rknn_set_io_mem", library->set_io_mem);
   bind(handle, "rknn_set_core_mask", library->set_core_mask);
+  bind(handle, "rknn_set_input_shapes", library->set_input_shapes);
   bind(handle, "rknn_dup_context", library->dup_context);
   bind(handle, "rknn_ep_simulator_configure", library->configure);
   for (const char* const symbol : kOptional) {

@@ -24,6 +24,7 @@ struct RknnLibrary {
   decltype(&::rknn_destroy_mem) destroy_mem = nullptr;
   decltype(&::rknn_set_io_mem) set_io_mem = nullptr;
   decltype(&::rknn_set_core_mask) set_core_mask = nullptr;
+  decltype(&::rknn_set_input_shapes) set_input_shapes = nullptr;
   decltype(&::rknn_dup_context) dup_context = nullptr;
   std::vector<std::string> missing;  // the functions of rknn_api that it lacks, of all that its users may call
   // Ours alone: (OrtApi of the host or null, options of the next rknn_init on this thread as key=value lines).

@@ -1,6 +1,8 @@
 #include "runtime/npu_context.h"
 
+#include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "runtime/failure.h"
 #include "runtime/fork.h"
@@ -20,11 +22,11 @@ std::shared_ptr<NpuContext> NpuContext::open(const BundleSource& model, const Rk
   return context;
 }
 
-std::shared_ptr<NpuContext> NpuContext::another() const {
+std::shared_ptr<NpuContext> NpuContext::another(bool shares) const {
   check_not_forked(generation_);
   std::shared_ptr<NpuContext> context(new NpuContext(model_));
   const RknnLibrary& from = library();
-  if (from.dup_context != nullptr) {
+  if (shares && from.dup_context != nullptr) {
     rknn_context original = handle_;
     if (from.dup_context(&original, &context->handle_) == RKNN_SUCC) {
       context->opened_ = true;
@@ -72,6 +74,24 @@ Bytes NpuContext::model_bytes() const {
                   ", so it runs on the simulator only\n  Compile it for the board.");
   }
   return *bytes;
+}
+
+void NpuContext::set_input_shapes(const Interface& border) const {
+  if (library().set_input_shapes == nullptr) {
+    throw Failure(model_->bundle.origin() + " has several input shapes, and " + library().name +
+                  " has no rknn_set_input_shapes");
+  }
+  std::vector<rknn_tensor_attr> wishes(border.inputs.size());
+  for (uint32_t i = 0; i < wishes.size(); ++i) {
+    const TensorSpec& spec = border.inputs[i];
+    wishes[i].index = i;
+    check("rknn_query", library().query(handle_, RKNN_QUERY_INPUT_ATTR, &wishes[i], sizeof(wishes[i])));
+    wishes[i].n_dims = static_cast<uint32_t>(spec.dims.size());
+    std::copy(spec.dims.begin(), spec.dims.end(), wishes[i].dims);
+    if (spec.dims.size() == 4 && !spec.picture) std::rotate(wishes[i].dims + 1, wishes[i].dims + 2, wishes[i].dims + 4);
+  }
+  check("rknn_set_input_shapes",
+        library().set_input_shapes(handle_, static_cast<uint32_t>(wishes.size()), wishes.data()));
 }
 
 int NpuContext::set_core_mask(int64_t mask) const noexcept {

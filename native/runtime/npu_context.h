@@ -16,8 +16,9 @@ class NpuContext : public std::enable_shared_from_this<NpuContext> {
   static std::shared_ptr<NpuContext> open(const BundleSource& model, const RknnLibrary& library,
                                           const KeyValues& options, const void* ort_api);
 
-  // A second context on the same weights; where the library or the SoC cannot share them, the model loaded once more.
-  std::shared_ptr<NpuContext> another() const;
+  // A second context on the same weights; where the library or the SoC cannot share them, or `shares` says that the
+  // model must not be asked to (rknn_dup_context refuses models of several input shapes), the model loaded once more.
+  std::shared_ptr<NpuContext> another(bool shares) const;
 
   // Not in a forked process: the device belongs to the parent there.
   ~NpuContext();
@@ -27,6 +28,9 @@ class NpuContext : public std::enable_shared_from_this<NpuContext> {
   rknn_context handle() const { return handle_; }
   const RknnLibrary& library() const { return model_->library; }
   bool shares_weights() const { return parent_ != nullptr; }
+
+  // Brings a model of several input shapes to one of them: that of `border`'s inputs. Throws Failure.
+  void set_input_shapes(const Interface& border) const;
 
   // What rknn_set_core_mask says; RKNN_ERR_FAIL where the library has no such function.
   int set_core_mask(int64_t mask) const noexcept;

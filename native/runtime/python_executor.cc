@@ -14,7 +14,7 @@ class PythonExecutor final : public Executor {
     if (!forked_since(generation_)) close_(id_);
   }
 
-  void run(const void* const* inputs, void* const* outputs) override {
+  void run(const void* const* inputs, void* const* outputs, size_t) override {
     check_not_forked(generation_);
     last_error().clear();
     if (run_(id_, inputs, outputs) == 0) return;

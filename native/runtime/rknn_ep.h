@@ -53,8 +53,14 @@ RKNN_EP_EXPORT int rknn_ep_executor_run_inputs(void* executor, const rknn_ep_inp
 // What there is to know, as key=value lines; valid until the executor is closed. target, partition; inputs, and for
 // each input.<i>.name, .dims, .dtype at the border and, under input.<i>.device, .dims, .type, .format, .w_stride,
 // .h_stride, .qnt_type, .scale, .zero_point, .bytes in the device's memory; outputs likewise; library, library.missing,
-// api_version, driver_version, weight_bytes, internal_bytes, contexts, weights_shared, io_mode.
+// api_version, driver_version, weight_bytes, internal_bytes, contexts, weights_shared, io_mode, shapes.
 RKNN_EP_EXPORT const char* rknn_ep_executor_describe(void* executor);
+
+// The same executor for another of its choices of input shapes (rknn_set_input_shapes), by number: describe says
+// `shapes`. What is opened serves all calls with handles, and is closed like the first, in any order; shutting one down
+// shuts down all. Runs of different shapes may go at once where there are several contexts; a context that changes its
+// shape takes longer.
+RKNN_EP_EXPORT int rknn_ep_executor_shape(void* executor, uint64_t shape, void** executor_at_shape);
 
 // Refuses runs from now on, waits for those under way and gives the device back. Any thread, any number of times.
 RKNN_EP_EXPORT int rknn_ep_executor_shut_down(void* executor);

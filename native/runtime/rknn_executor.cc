@@ -26,6 +26,7 @@ constexpr int64_t kMostContexts = 64;
 struct Slot {
   std::shared_ptr<NpuContext> context;
   std::unique_ptr<Flow> flow;
+  size_t shape = 0;  // the input shapes that the context is set to
 };
 
 size_t context_count(const KeyValues& options) {
@@ -38,36 +39,35 @@ size_t context_count(const KeyValues& options) {
 
 class RknnExecutor final : public Executor {
  public:
-  RknnExecutor(Interface border, std::shared_ptr<NpuContext> first, const KeyValues& options)
-      : Executor(std::move(border)),
+  RknnExecutor(std::vector<Interface> borders, std::shared_ptr<NpuContext> first, const KeyValues& options)
+      : Executor(std::move(borders)),
         library_(first->library()),
-        calls_{library_, interface()},
-        io_mode_(choose_io_mode(options.get("io_mode", "auto"), calls_)),
+        io_mode_(choose_io_mode(options.get("io_mode", "auto"), calls(0))),
         pool_(context_count(options), "partition " + interface().partition) {
     const size_t count = context_count(options);
     const CoreMasks masks = CoreMasks::read(options.get("core_mask", "auto"), interface(), *first, count);
     slots_.resize(count);
     for (size_t index = 0; index < count; ++index) {
       Slot& slot = slots_[index];
-      slot.context = index == 0 ? first : first->another();
+      slot.context = index == 0 ? first : first->another(shapes() == 1);
       masks.apply(*slot.context, index);
-      slot.flow = open_flow(io_mode_, slot.context->handle(), calls_);
+      if (shapes() > 1) slot.context->set_input_shapes(interface());
+      slot.flow = open_flow(io_mode_, slot.context->handle(), calls(0));
     }
-    facts_ = gather_facts();
   }
 
   ~RknnExecutor() override { shut_down(); }
 
-  void run(const void* const* inputs, void* const* outputs) override {
+  void run(const void* const* inputs, void* const* outputs, size_t shape) override {
     check_not_forked(generation_);
     const ContextPool::Lease lease(pool_);
-    slots_[lease.place()].flow->run(inputs, outputs);
+    at_shape(slots_[lease.place()], shape).flow->run(inputs, outputs);
   }
 
-  void run_inputs(const rknn_input* inputs, void* const* outputs) override {
+  void run_inputs(const rknn_input* inputs, void* const* outputs, size_t shape) override {
     check_not_forked(generation_);
     const ContextPool::Lease lease(pool_);
-    slots_[lease.place()].flow->run_inputs(inputs, outputs);
+    at_shape(slots_[lease.place()], shape).flow->run_inputs(inputs, outputs);
   }
 
   void shut_down() noexcept override {
@@ -79,22 +79,39 @@ class RknnExecutor final : public Executor {
     slots_.clear();
   }
 
-  std::unique_ptr<Binding> bind(const KeyValues& options) override {
+  std::unique_ptr<Binding> bind(const KeyValues& options, size_t shape) override {
     check_not_forked(generation_);
     std::shared_ptr<NpuContext> context;
     {
       const ContextPool::Lease lease(pool_);  // no run disturbs the context while it is duplicated
-      context = slots_[lease.place()].context->another();
+      context = slots_[lease.place()].context->another(shapes() == 1);
     }
-    return std::make_unique<Binding>(std::move(context), interface(), options);
+    if (shapes() > 1) context->set_input_shapes(interface(shape));
+    return std::make_unique<Binding>(std::move(context), calls(shape), options);
   }
 
-  KeyValues describe() const override { return facts_; }
+  KeyValues describe(size_t shape) override {
+    check_not_forked(generation_);
+    const ContextPool::Lease lease(pool_);
+    return gather_facts(at_shape(slots_[lease.place()], shape), shape);
+  }
 
  private:
-  KeyValues gather_facts() const {
-    KeyValues facts = Executor::describe();
-    const NpuContext& context = *slots_.front().context;
+  Calls calls(size_t shape) const { return {library_, interface(shape), shapes() > 1}; }
+
+  // A context computes with one choice of input shapes until another is set.
+  Slot& at_shape(Slot& slot, size_t shape) {
+    if (slot.shape == shape && slot.flow) return slot;
+    slot.flow.reset();  // its memory belongs to the shape before
+    slot.context->set_input_shapes(interface(shape));
+    slot.flow = open_flow(io_mode_, slot.context->handle(), calls(shape));
+    slot.shape = shape;
+    return slot;
+  }
+
+  KeyValues gather_facts(const Slot& slot, size_t shape) {
+    KeyValues facts = Executor::describe(shape);
+    const NpuContext& context = *slot.context;
     facts.set("library", library_.name);
     std::string missing;
     for (const std::string& one : library_.missing) missing += (missing.empty() ? "" : ",") + one;
@@ -115,24 +132,22 @@ class RknnExecutor final : public Executor {
     facts.set("weights_shared", shared ? "1" : "0");
     facts.set("io_mode", io_mode_ == IoMode::kGeneral ? "general" : "zero_copy");
     for (const bool is_input : {true, false}) {
-      const auto& specs = is_input ? interface().inputs : interface().outputs;
+      const auto& specs = is_input ? interface(shape).inputs : interface(shape).outputs;
       for (size_t index = 0; index < specs.size(); ++index) {
         const rknn_query_cmd query = is_input ? RKNN_QUERY_NATIVE_INPUT_ATTR : RKNN_QUERY_NATIVE_NHWC_OUTPUT_ATTR;
         const std::string prefix = (is_input ? "input." : "output.") + std::to_string(index) + ".device";
-        describe_attr(facts, prefix, query_attr(context.handle(), calls_, query, index));
+        describe_attr(facts, prefix, query_attr(context.handle(), calls(shape), query, index));
       }
     }
     return facts;
   }
 
   const RknnLibrary& library_;
-  const Calls calls_;
   const IoMode io_mode_;
   const uint64_t generation_ = fork_generation();
   ContextPool pool_;
   std::mutex closing_;
   std::vector<Slot> slots_;
-  KeyValues facts_;
 };
 
 }  // namespace
@@ -147,8 +162,8 @@ std::unique_ptr<Executor> open_rknn_executor(BundleSource bundle, const std::str
     context_count(options);
   }
   auto first = NpuContext::open(bundle, loaded, options, ort_api);
-  Interface border = bundle.is_bundle() ? bundle.interface() : query_interface(*first, bundle.origin());
-  return std::make_unique<RknnExecutor>(std::move(border), std::move(first), options);
+  auto borders = bundle.is_bundle() ? bundle.interfaces() : query_interfaces(*first, bundle.origin());
+  return std::make_unique<RknnExecutor>(std::move(borders), std::move(first), options);
 }
 
 }  // namespace rknn_ep

@@ -165,13 +165,13 @@ RKNN_EP_EXPORT int rknn_set_batch_core_num(rknn_context context, int core_num) {
 }
 
 RKNN_EP_EXPORT int rknn_set_input_shapes(rknn_context ctx, uint32_t n_inputs, rknn_tensor_attr attr[]) {
-  return guarded("rknn_set_input_shapes", [&] { contexts().find(ctx)->set_input_shapes(n_inputs, attr); });
+  return guarded("rknn_set_input_shapes", [&] { contexts().find(ctx)->set_input_shapes(n_inputs, attr, false); });
 }
 
 RKNN_EP_EXPORT int rknn_set_input_shape(rknn_context ctx, rknn_tensor_attr* attr) {
   return guarded("rknn_set_input_shape", [&] {
     log_line(Level::kWarning, "rknn_set_input_shape", "deprecated: rknn_set_input_shapes takes its place");
-    contexts().find(ctx)->set_input_shapes(1, attr);
+    contexts().find(ctx)->set_input_shapes(1, attr, true);
   });
 }
 

@@ -28,10 +28,19 @@ std::unique_ptr<uint8_t[], void (*)(void*)> buffer(uint64_t bytes) {
 Context::Context(std::shared_ptr<Model> model, uint32_t flags)
     : model_(std::move(model)),
       flags_(flags),
+      shape_chosen_(model_->shapes() == 1),
       inputs_(model_->description().inputs.size()),
       outputs_(model_->description().outputs.size()),
       input_values_(inputs_.size()),
-      output_values_(outputs_.size()) {}
+      output_values_(outputs_.size()) {
+  constexpr uint32_t kNotDynamic =
+      RKNN_FLAG_MEM_ALLOC_OUTSIDE | RKNN_FLAG_INTERNAL_ALLOC_OUTSIDE | RKNN_FLAG_SHARE_WEIGHT_MEM;
+  if (dynamic() && (flags_ & kNotDynamic)) {
+    throw Failure(RKNN_ERR_PARAM_INVALID,
+                  "models of several input shapes take no memory from outside and share no weights between contexts "
+                  "(Rockchip's guide to dynamic shapes)");
+  }
+}
 
 Context::~Context() {
   for (void* handed_out : handed_out_) std::free(handed_out);
@@ -39,18 +48,22 @@ Context::~Context() {
 
 std::shared_ptr<Context> Context::duplicate() const {
   soc().require_large("rknn_dup_context");
+  if (dynamic()) {
+    throw Failure(RKNN_ERR_PARAM_INVALID,
+                  "rknn_dup_context is not for models of several input shapes (Rockchip's guide to dynamic shapes)");
+  }
   return std::make_shared<Context>(model_, flags_);
 }
 
 Context::Frame Context::make_frame() const {
-  const Description& description = model_->description();
+  const Description& description = current();
   Frame frame;
   frame.values.reserve(description.inputs.size() + description.outputs.size());
   const auto add = [&](const std::vector<Tensor>& tensors, auto& buffers) {
     for (const Tensor& tensor : tensors) {
       buffers.push_back(buffer(tensor.session_bytes()));
-      frame.values.emplace_back(model_->session().engine(), buffers.back().get(), tensor.session_bytes(), tensor.dims,
-                                ort_type(tensor.session_type));
+      frame.values.emplace_back(model_->session(shape_).engine(), buffers.back().get(), tensor.session_bytes(),
+                                tensor.dims, ort_type(tensor.session_type));
     }
   };
   add(description.inputs, frame.inputs);
@@ -94,7 +107,8 @@ void Context::set_inputs(uint32_t count, const rknn_input* inputs) {
   const std::lock_guard<std::mutex> lock(mutex_);
   soc().require_large("rknn_inputs_set");
   require_session();
-  const std::vector<Tensor>& tensors = model_->description().inputs;
+  require_shape();
+  const std::vector<Tensor>& tensors = current().inputs;
   if (count && !inputs) throw Failure(RKNN_ERR_PARAM_INVALID, "inputs is null");
   if (count > tensors.size()) {
     throw Failure(RKNN_ERR_INPUT_INVALID,
@@ -137,34 +151,6 @@ void Context::set_batch_cores(int count) {
   }
 }
 
-void Context::set_input_shapes(uint32_t count, const rknn_tensor_attr* attributes) {
-  soc().require_large("rknn_set_input_shapes");
-  const std::vector<Tensor>& tensors = model_->description().inputs;
-  if (count && !attributes) throw Failure(RKNN_ERR_PARAM_INVALID, "attr is null");
-  if (count != tensors.size()) {
-    throw Failure(RKNN_ERR_PARAM_INVALID,
-                  std::to_string(count) + " inputs given, the model has " + std::to_string(tensors.size()));
-  }
-  for (uint32_t i = 0; i < count; ++i) {
-    const rknn_tensor_attr& wish = attributes[i];
-    if (wish.index >= tensors.size()) {
-      throw Failure(RKNN_ERR_PARAM_INVALID,
-                    "index " + std::to_string(wish.index) + " of " + std::to_string(tensors.size()) + " inputs");
-    }
-    const rknn_tensor_attr own =
-        simulator::attributes(tensors[wish.index], wish.index, true, AttributeKind::kNormal, soc());
-    const std::vector<int64_t>& onnx = tensors[wish.index].dims;
-    const bool nchw = raw(wish.fmt) == RKNN_TENSOR_NCHW && wish.n_dims == onnx.size() &&
-                      std::equal(onnx.begin(), onnx.end(), wish.dims, [](int64_t a, uint32_t b) { return a == b; });
-    const bool same = wish.n_dims == own.n_dims && std::equal(own.dims, own.dims + own.n_dims, wish.dims);
-    if (!nchw && !same) {
-      throw Failure(RKNN_ERR_PARAM_INVALID, quoted(tensors[wish.index]) +
-                                                " has one shape: this model is static, compiled for it alone. Compile "
-                                                "another for the other shape (option input_shapes)");
-    }
-  }
-}
-
 // Waits for a run that is under way and reports what became of it.
 void Context::finish() {
   if (!under_way_) return;
@@ -173,7 +159,7 @@ void Context::finish() {
 }
 
 void Context::take_inputs(Frame& frame) {
-  const Description& description = model_->description();
+  const Description& description = current();
   for (size_t i = 0; i < inputs_.size(); ++i) {
     Port& port = inputs_[i];
     if (!port.memory && !port.set) {
@@ -190,7 +176,7 @@ void Context::take_inputs(Frame& frame) {
 
 void Context::execute(Frame& frame) {
   const auto start = std::chrono::steady_clock::now();
-  model_->session().run(input_values_.data(), output_values_.data());
+  model_->session(shape_).run(input_values_.data(), output_values_.data());
   const auto elapsed = std::chrono::steady_clock::now() - start;
   run_microseconds_ = std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count();
   for (size_t i = 0; i < outputs_.size(); ++i) {
@@ -202,6 +188,7 @@ void Context::execute(Frame& frame) {
 void Context::run(rknn_run_extend* extend) {
   const std::lock_guard<std::mutex> lock(mutex_);
   require_session();
+  require_shape();
   require_lent_memory();
   make_buffers();
   finish();
@@ -238,15 +225,18 @@ void Context::wait(rknn_run_extend* extend) {
 void Context::get_outputs(uint32_t count, rknn_output* outputs, rknn_output_extend* extend) {
   const std::lock_guard<std::mutex> lock(mutex_);
   soc().require_large("rknn_outputs_get");
-  const std::vector<Tensor>& tensors = model_->description().outputs;
-  if (!started_) throw Failure(RKNN_ERR_FAIL, "rknn_run has not been called");
+  const std::vector<Tensor>& tensors = current().outputs;
+  if (started_ == reshaped_) {
+    throw Failure(RKNN_ERR_FAIL, started_ ? "rknn_run has not been called since the input shapes were set"
+                                          : "rknn_run has not been called");
+  }
   if (count && !outputs) throw Failure(RKNN_ERR_PARAM_INVALID, "outputs is null");
   if (count > tensors.size()) {
     throw Failure(RKNN_ERR_OUTPUT_INVALID,
                   std::to_string(count) + " outputs asked for, the model has " + std::to_string(tensors.size()));
   }
   // Asynchronous contexts give the frame before, which is there; but of the first there is none.
-  const bool previous = (flags_ & RKNN_FLAG_ASYNC_MASK) && started_ > 1;
+  const bool previous = (flags_ & RKNN_FLAG_ASYNC_MASK) && started_ > reshaped_ + 1;
   if (!previous) finish();
   const uint64_t number = previous ? started_ - 2 : started_ - 1;
   for (uint32_t i = 0; i < count; ++i) {
@@ -306,7 +296,8 @@ void Context::release_outputs(uint32_t count, rknn_output* outputs) {
 void Context::bind(const std::shared_ptr<Memory>& memory, const rknn_tensor_attr& attr) {
   const std::lock_guard<std::mutex> lock(mutex_);
   require_session();
-  const Description& description = model_->description();
+  require_shape();
+  const Description& description = current();
   const std::string name(attr.name, strnlen(attr.name, sizeof(attr.name)));
   // rknn_set_io_mem takes inputs and outputs alike: the name tells which, the index is a second witness.
   for (const bool is_input : {true, false}) {
@@ -335,7 +326,7 @@ void Context::bind(const std::shared_ptr<Memory>& memory, const rknn_tensor_attr
                              : std::make_unique<tensor::Converter>(inside, side);
     const bool aligned = reinterpret_cast<uintptr_t>(memory->data()) % kBufferAlignment == 0;
     if (bound.convert->identical() && aligned) {
-      bound.value = std::make_unique<Value>(model_->session().engine(), memory->data(), tensor.session_bytes(),
+      bound.value = std::make_unique<Value>(model_->session(shape_).engine(), memory->data(), tensor.session_bytes(),
                                             tensor.dims, ort_type(tensor.session_type));
     }
     bound.memory = memory;

@@ -25,12 +25,14 @@ class Context {
 
   const std::shared_ptr<Model>& model() const { return model_; }
   const Soc& soc() const { return model_->description().soc; }
+  bool dynamic() const { return model_->shapes() > 1; }
 
   void query(int command, void* info, uint32_t size);
   void set_inputs(uint32_t count, const rknn_input* inputs);
   void set_core_mask(int64_t mask);
   void set_batch_cores(int count);
-  void set_input_shapes(uint32_t count, const rknn_tensor_attr* attributes);
+  // Of all inputs, or with `alone` of one.
+  void set_input_shapes(uint32_t count, const rknn_tensor_attr* attributes, bool alone);
   void run(rknn_run_extend* extend);
   void wait(rknn_run_extend* extend);
   void get_outputs(uint32_t count, rknn_output* outputs, rknn_output_extend* extend);
@@ -57,6 +59,13 @@ class Context {
     std::vector<Value> values;  // inputs, then outputs
   };
 
+  // What the next run computes.
+  const Description& current() const { return model_->description(shape_); }
+  void require_shape() const;
+  bool takes(size_t shape, const rknn_tensor_attr& wish) const;
+  size_t find_shape(uint32_t count, const rknn_tensor_attr* attributes, bool alone) const;
+  void choose_shape(size_t shape);
+  void fill_range(rknn_input_range& range) const;
   Frame make_frame() const;
   Frame& frame(uint64_t number) { return frames_[number % frames_.size()]; }
   void require_session() const;
@@ -70,11 +79,14 @@ class Context {
   std::mutex mutex_;
   std::shared_ptr<Model> model_;
   const uint32_t flags_;
+  size_t shape_ = 0;
+  bool shape_chosen_;          // by the program; models of one shape need no choice
   std::vector<Frame> frames_;  // empty until they are needed
   std::vector<Port> inputs_;
   std::vector<Port> outputs_;
   std::vector<ort::OrtValue*> input_values_, output_values_;
   uint64_t started_ = 0;    // runs so far; their numbers are the frames' ids
+  uint64_t reshaped_ = 0;   // how many of them were of another shape
   bool under_way_ = false;  // the last one is with the worker
   int64_t run_microseconds_ = 0;
   std::set<void*> handed_out_;  // by rknn_outputs_get

@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kWeightAlignment = 64;
 // The same model with the operators of kernels/, where compiling made one.
-constexpr const char* kOwnKernels = "simulation_avx2.onnx";
+constexpr const char* kOwnKernels = "simulation_avx2";
 
 // Files of the vendor's stacks are recognised by their first bytes.
 bool of_vendor(const std::string& path) {
@@ -106,9 +106,26 @@ std::shared_ptr<Model> Model::read(std::shared_ptr<const Archive> archive, const
   return model;
 }
 
+// The entries of one choice of shapes: simulation.onnx and native.txt are the first's, the others have its number.
+Model::Plan Model::read_plan(size_t shape, const std::string& soc) {
+  const Archive& archive = *archive_;
+  const std::string number = shape ? "." + std::to_string(shape) : "";
+  Plan plan;
+  const KeyValues lines(entry(archive, "native" + number + ".txt").text());
+  plan.description = Description::parse(soc.empty() || shape ? lines : lines_of_soc(lines, soc));
+  if (shape) plan.description.soc = plans_[0].description.soc;
+  std::string name = engine_.exact ? plan.description.exact_model : "simulation" + number + ".onnx";
+  const std::string own = kOwnKernels + number + ".onnx";
+  if (!engine_.exact && own_kernels_pay() && archive.find(own)) name = own;
+  plan.onnx = entry(archive, name);
+  identity_ += name + ":" + std::to_string(archive.entry_of(name)->crc32) + ":" + std::to_string(plan.onnx.size) + ":";
+  return plan;
+}
+
 void Model::load(const std::string& path, const LoadOptions& options) {
   const Archive& archive = *archive_;
   engine_ = options.engine;
+  info_only_ = options.info_only;
   const KeyValues lines(entry(archive, "native.txt").text());
   const std::string soc = simulated_soc();
   if (!soc.empty() && (!serves(lines, soc) || (!options.target.empty() && options.target != soc))) {
@@ -117,36 +134,42 @@ void Model::load(const std::string& path, const LoadOptions& options) {
                   "the model is for " + made_for + ", RKNN_EP_SIMULATED_SOC says that this is " + soc);
   }
   const std::string wanted = soc.empty() ? options.target : soc;
-  description_ = Description::parse(wanted.empty() ? lines : lines_of_soc(lines, wanted));
-  std::string name = engine_.exact ? description_.exact_model : "simulation.onnx";
-  if (!engine_.exact && own_kernels_pay() && archive.find(kOwnKernels)) name = kOwnKernels;
-  onnx_ = entry(archive, name);
-  identity_ = name + ":" + std::to_string(archive.entry_of(name)->crc32) + ":" + std::to_string(onnx_.size);
+  plans_.push_back(read_plan(0, wanted));
+  const size_t shapes = plans_[0].description.shapes;
+  for (size_t shape = 1; shape < shapes; ++shape) {
+    plans_.push_back(read_plan(shape, wanted));
+    plans_[0].description.require_same_tensors(plans_[shape].description);
+  }
   if (const ArchiveEntry* data = archive.entry_of("simulation.data")) {
     weights_ = {entry(archive, data->name), path, data->offset};
-    identity_ += ":" + std::to_string(data->crc32) + ":" + std::to_string(data->size);
+    identity_ += std::to_string(data->crc32) + ":" + std::to_string(data->size);
     const bool aligned = reinterpret_cast<uintptr_t>(weights_.bytes.data) % kWeightAlignment == 0;
     if (!options.info_only && path.empty() && (!options.stays || !aligned)) weights_.bytes = copied(weights_.bytes);
   }
-  custom_nodes_ = custom_nodes(onnx_);
-  if (!options.info_only && custom_nodes_.empty()) session_ = make_session({});
-  const bool keeps = options.keeps_bundle || !custom_nodes_.empty();
-  if (keeps && path.empty() && !options.stays) {
-    kept_onnx_.assign(onnx_.data, onnx_.data + onnx_.size);
-    onnx_ = {kept_onnx_.data(), kept_onnx_.size()};
+  custom_nodes_ = custom_nodes(plans_[0].onnx);
+  if (!custom_nodes_.empty() && shapes > 1) {  // their callbacks are told one shape
+    throw Failure(RKNN_ERR_MODEL_INVALID, "a model of several input shapes has the custom operator '" +
+                                              custom_nodes_[0].op_type + "', which is not simulated");
+  }
+  if (!options.info_only && custom_nodes_.empty()) plans_[0].session = make_session(plans_[0], {});
+  const bool keeps = options.keeps_bundle || !custom_nodes_.empty() || shapes > 1;
+  for (Plan& plan : plans_) {
+    if (!keeps || !path.empty() || options.stays) break;
+    plan.kept_onnx.assign(plan.onnx.data, plan.onnx.data + plan.onnx.size);
+    plan.onnx = {plan.kept_onnx.data(), plan.kept_onnx.size()};
   }
   if (!keeps || path.empty()) archive_ = nullptr;
 }
 
-std::unique_ptr<Session> Model::make_session(const SessionExtras& extras) const {
-  return std::make_unique<Session>(Engine::acquire(), engine_, onnx_, weights_, description_, extras);
+std::unique_ptr<Session> Model::make_session(const Plan& plan, const SessionExtras& extras) const {
+  return std::make_unique<Session>(Engine::acquire(), engine_, plan.onnx, weights_, plan.description, extras);
 }
 
-std::unique_ptr<Session> Model::profiled(const std::string& file_prefix) const {
+std::unique_ptr<Session> Model::profiled(const std::string& file_prefix, size_t shape) const {
   SessionExtras extras;
   extras.profile_prefix = file_prefix;
   if (custom_ops_) extras.custom_ops = custom_ops_->domains();
-  return make_session(extras);
+  return make_session(plans_[shape], extras);
 }
 
 void Model::register_custom_ops(const rknn_custom_op* ops, uint32_t count) {
@@ -155,22 +178,31 @@ void Model::register_custom_ops(const rknn_custom_op* ops, uint32_t count) {
     log_line(Level::kHint, "rknn_register_custom_ops", "the model has no custom operators");
     return;
   }
-  if (session_) throw Failure(RKNN_ERR_FAIL, "the model's custom operators are registered already");
+  if (plans_[0].session) throw Failure(RKNN_ERR_FAIL, "the model's custom operators are registered already");
   auto registered = std::make_unique<CustomOps>(Engine::acquire(), custom_nodes_, ops, count);
   SessionExtras extras;
   extras.custom_ops = registered->domains();
-  session_ = make_session(extras);
+  plans_[0].session = make_session(plans_[0], extras);
   custom_ops_ = std::move(registered);
 }
 
-const Session& Model::session() const {
-  const std::shared_lock<std::shared_mutex> lock(mutex_);
-  if (!session_ && !custom_nodes_.empty()) {
+const Session& Model::session(size_t shape) const {
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    if (const Session* session = plans_[shape].session.get()) return *session;
+  }
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  Plan& plan = plans_[shape];
+  if (plan.session) return *plan.session;
+  if (info_only_) throw Failure(RKNN_ERR_FAIL, "the model was loaded for information alone");
+  if (!custom_nodes_.empty() && !custom_ops_) {
     throw Failure(RKNN_ERR_FAIL, "the model has the custom operator '" + custom_nodes_[0].op_type +
                                      "': call rknn_register_custom_ops first");
   }
-  if (!session_) throw Failure(RKNN_ERR_FAIL, "the model was loaded for information alone");
-  return *session_;
+  SessionExtras extras;
+  if (custom_ops_) extras.custom_ops = custom_ops_->domains();
+  plan.session = make_session(plan, extras);
+  return *plan.session;
 }
 
 Bytes Model::copied(Bytes weights) {

@@ -29,9 +29,12 @@ class Model {
   static std::shared_ptr<Model> from_file(const std::string& path, const LoadOptions& options);
   static std::shared_ptr<Model> from_memory(const void* data, size_t size, const LoadOptions& options);
 
-  const Description& description() const { return description_; }
-  // Throws Failure where there is none: the model was loaded for information, or waits for custom operators.
-  const Session& session() const;
+  // How many choices of input shapes there are: one, unless it was compiled for several. The first is the largest.
+  size_t shapes() const { return plans_.size(); }
+  const Description& description(size_t shape = 0) const { return plans_[shape].description; }
+  // Made when it is first asked for, but for the first shape's. Throws Failure where there is none: the model was
+  // loaded for information, or waits for custom operators.
+  const Session& session(size_t shape = 0) const;
   // Checksums of what is simulated: equal for two loads of one bundle with the same options.
   const std::string& identity() const { return identity_; }
 
@@ -39,28 +42,35 @@ class Model {
   void register_custom_ops(const rknn_custom_op* ops, uint32_t count);
 
   // A session that measures every layer, for one run; with RKNN_FLAG_COLLECT_PERF_MASK.
-  std::unique_ptr<Session> profiled(const std::string& file_prefix) const;
+  std::unique_ptr<Session> profiled(const std::string& file_prefix, size_t shape) const;
 
  private:
+  // The model at one choice of input shapes.
+  struct Plan {
+    Description description;
+    Bytes onnx;
+    std::vector<uint8_t> kept_onnx;  // where the bundle does not stay
+    std::unique_ptr<Session> session;
+  };
+
   Model() = default;
   static std::shared_ptr<Model> read(std::shared_ptr<const Archive> archive, const std::string& path,
                                      const LoadOptions& options);
   void load(const std::string& path, const LoadOptions& options);
-  std::unique_ptr<Session> make_session(const SessionExtras& extras) const;
+  Plan read_plan(size_t shape, const std::string& soc);
+  std::unique_ptr<Session> make_session(const Plan& plan, const SessionExtras& extras) const;
   Bytes copied(Bytes weights);
 
   std::shared_ptr<const Archive> archive_;  // while loading; longer where options.keeps_bundle
   std::unique_ptr<uint8_t[], void (*)(void*)> copy_{nullptr, nullptr};
-  Description description_;
   EngineOptions engine_;
-  Bytes onnx_;
-  std::vector<uint8_t> kept_onnx_;
+  bool info_only_ = false;
   Weights weights_;
   std::string identity_;
   std::vector<CustomNode> custom_nodes_;
-  std::unique_ptr<CustomOps> custom_ops_;  // outlives the session
-  std::unique_ptr<Session> session_;
-  mutable std::shared_mutex mutex_;  // of the session, where it comes late
+  std::unique_ptr<CustomOps> custom_ops_;  // outlives the sessions
+  mutable std::vector<Plan> plans_;        // their sessions come when they are needed
+  mutable std::shared_mutex mutex_;        // of sessions that come late
 };
 
 }  // namespace rknn_ep::simulator

@@ -55,6 +55,18 @@ void Context::query(int command, void* info, uint32_t size) {
     fill_attributes(as<rknn_tensor_attr>(info, size), is_input ? description.inputs : description.outputs, is_input,
                     kind, soc);
   };
+  const auto require_dynamic = [&] {
+    soc.require_large("a query about dynamic shapes");
+    if (dynamic()) return;
+    throw Failure(RKNN_ERR_PARAM_INVALID,
+                  "query " + std::to_string(command) + " is for models of dynamic shapes: this one is static");
+  };
+  const auto tell_current = [&](bool is_input, AttributeKind kind) {
+    require_dynamic();
+    require_shape();
+    fill_attributes(as<rknn_tensor_attr>(info, size), is_input ? current().inputs : current().outputs, is_input, kind,
+                    soc);
+  };
   switch (command) {
     case RKNN_QUERY_IN_OUT_NUM: {
       auto& numbers = as<rknn_input_output_num>(info, size);
@@ -113,13 +125,16 @@ void Context::query(int command, void* info, uint32_t size) {
       return;
     }
     case RKNN_QUERY_INPUT_DYNAMIC_RANGE:
+      require_dynamic();
+      return fill_range(as<rknn_input_range>(info, size));
     case RKNN_QUERY_CURRENT_INPUT_ATTR:
+      return tell_current(true, AttributeKind::kNormal);
     case RKNN_QUERY_CURRENT_OUTPUT_ATTR:
+      return tell_current(false, AttributeKind::kNormal);
     case RKNN_QUERY_CURRENT_NATIVE_INPUT_ATTR:
+      return tell_current(true, AttributeKind::kNative);
     case RKNN_QUERY_CURRENT_NATIVE_OUTPUT_ATTR:
-      soc.require_large("a query about dynamic shapes");
-      throw Failure(RKNN_ERR_PARAM_INVALID,
-                    "query " + std::to_string(command) + " is for models of dynamic shapes: this one is static");
+      return tell_current(false, AttributeKind::kNative);
     default:
       throw Failure(RKNN_ERR_PARAM_INVALID, "query " + std::to_string(command) + " is no rknn_query_cmd");
   }
@@ -130,12 +145,12 @@ void Context::fill_perf_detail(rknn_perf_detail& detail) {
   if (!(flags_ & RKNN_FLAG_COLLECT_PERF_MASK)) {
     throw Failure(RKNN_ERR_PARAM_INVALID, "rknn_init was called without RKNN_FLAG_COLLECT_PERF_MASK");
   }
-  if (!started_) throw Failure(RKNN_ERR_FAIL, "rknn_run has not been called");
+  if (started_ == reshaped_) throw Failure(RKNN_ERR_FAIL, "rknn_run has not been called");
   finish();
   const char* folder = std::getenv("TMPDIR");
   const std::string prefix = std::string(folder && *folder ? folder : "/tmp") + "/rknn_ep-layers-" +
                              std::to_string(::getpid()) + "-" + std::to_string(next_handle());
-  const std::unique_ptr<Session> measuring = model_->profiled(prefix);
+  const std::unique_ptr<Session> measuring = model_->profiled(prefix, shape_);
   Frame scratch = make_frame();  // outputs of the program stay as they are
   std::vector<ort::OrtValue*> outputs;
   for (size_t i = 0; i < outputs_.size(); ++i) outputs.push_back(scratch.values[inputs_.size() + i].get());

@@ -99,7 +99,20 @@ Description Description::parse(const KeyValues& text) {
   description.exact_model = text.get("exact_model", "simulation.onnx");
   description.custom_string = text.get("custom_string");
   description.partition = text.get("partition");
+  const int64_t shapes = text.has("shapes") ? text.integer("shapes").value_or(0) : 1;
+  if (shapes < 1 || shapes > RKNN_MAX_DYNAMIC_SHAPE_NUM) invalid("shapes", text.get("shapes"));
+  description.shapes = static_cast<size_t>(shapes);
   return description;
+}
+
+void Description::require_same_tensors(const Description& other) const {
+  const auto same = [](const std::vector<Tensor>& mine, const std::vector<Tensor>& others) {
+    return std::equal(mine.begin(), mine.end(), others.begin(), others.end(), [](const Tensor& a, const Tensor& b) {
+      return a.name == b.name && a.session_type == b.session_type && a.dims.size() == b.dims.size();
+    });
+  };
+  if (same(inputs, other.inputs) && same(outputs, other.outputs)) return;
+  throw Failure(RKNN_ERR_MODEL_INVALID, "the bundle's descriptions for several input shapes are of different models");
 }
 
 const char* type_name(rknn_tensor_type type) {

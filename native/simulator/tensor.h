@@ -38,7 +38,10 @@ struct Description {
   std::string exact_model;  // entry that simulation=exact runs
   std::string custom_string;
   std::string partition;
+  size_t shapes = 1;  // choices of input shapes in the bundle
 
+  // Throws Failure(RKNN_ERR_MODEL_INVALID) where another choice of shapes has other inputs or outputs.
+  void require_same_tensors(const Description& other) const;
   // Throws Failure(RKNN_ERR_MODEL_INVALID) that names the key at fault.
   static Description parse(const KeyValues& text);
 };

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from rknn_ep.errors import ModelError, OptionError
-from rknn_ep.options import parse_input_shapes
+from rknn_ep.shapes import parse_input_shapes
 
 TYPES_OPTION = "pytorch.input_types"
 _SCRIPT_OPSET = 17

@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
+from rknn_ep.artifact.bundle import NATIVE_TEXT
 from rknn_ep.errors import CompileError
 from rknn_ep.records import CompileRequest, CompileResult
 from rknn_ep_simulator.avx2 import make_avx2
@@ -36,6 +37,17 @@ def compile_partition(request: CompileRequest) -> CompileResult:
         CompileError: the partition is not a valid model, has a shape that is not static, or holds an operator that
             ONNX Runtime cannot run.
     """
+    weights = WeightFile(WEIGHTS)
+    entries, notes = _simulation(request, weights)
+    for shape, variant in enumerate(request.variants, 1):
+        made, _ = _simulation(variant, weights, shape)
+        entries |= made
+    entries[WEIGHTS] = weights.content()
+    return CompileResult(entries, notes)
+
+
+def _simulation(request: CompileRequest, weights: WeightFile, shape: int = 0) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The entries for one choice of input shapes, numbered but for the first, and notes; the weights go to their file."""
     try:
         model = ir.from_proto(onnx.load_model_from_string(request.model))
         ShapeInferencePass()(model)
@@ -47,22 +59,26 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     fold_foreign_biases(model)
     make_large_weights_unsigned(model)
     exact = make_exact(model)
-    weights = WeightFile(WEIGHTS)
-    entries = {MODEL: weights.detach(model)}
+    name, exact_name, own_name = (_numbered(one, shape) for one in (MODEL, EXACT_MODEL, AVX2_MODEL))
+    entries = {name: weights.detach(model)}
     if exact is not None:
-        entries[EXACT_MODEL] = weights.detach(exact.model)
-    entries[WEIGHTS] = weights.content()
-    for name in (MODEL, EXACT_MODEL):
-        if name in entries:
-            refuse_what_cannot_load(entries[name], {WEIGHTS: entries[WEIGHTS]}, request.partition)
+        entries[exact_name] = weights.detach(exact.model)
+    content = weights.content()
+    for entry in entries.values():
+        refuse_what_cannot_load(entry, {WEIGHTS: content}, request.partition)
     if (own := make_avx2(model)) is not None:
-        entries[AVX2_MODEL] = weights.detach(own)
-        entries[WEIGHTS] = weights.content()
-    entries["native.txt"] = description(EXACT_MODEL if exact else MODEL).encode()
+        entries[own_name] = weights.detach(own)
+    entries[_numbered(NATIVE_TEXT, shape)] = description(exact_name if exact else name).encode()
     notes: dict[str, Any] = {"float16_borders": borders}
     if exact is not None:
         notes |= {"exact_nodes": exact.nodes, "exact_in_integers": exact.in_integers, "not_exact": list(exact.inexact)}
-    return CompileResult(entries, notes)
+    return entries, notes
+
+
+def _numbered(name: str, shape: int) -> str:
+    """simulation.onnx of the first choice of input shapes, simulation.1.onnx of the second."""
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem}.{shape}.{suffix}" if shape else name
 
 
 def _require_types(model: ir.Model, partition: str) -> None:

@@ -48,6 +48,7 @@ def describe(model: ir.Model, request: CompileRequest) -> Callable[[str], str]:
             weight_bytes=need.weights,
             internal_bytes=need.internal,
             exact_model=exact_model,
+            shapes=1 + len(request.variants),
         ).to_text()
 
     return text

@@ -32,6 +32,8 @@ _ESCAPED = re.compile(r"%.{0,2}", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _LARGEST_DIMENSION = 2**31 - 1
 _MOST_TENSORS = 4096
+_MOST_SHAPES = 512
+"""RKNN_MAX_DYNAMIC_SHAPE_NUM."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class NativeDescription:
     """The bundle entry that `simulation=exact` runs."""
     also: tuple[SocFacts, ...] = ()
     """SoCs beside `target` that the bundle serves."""
+    shapes: int = 1
+    """Choices of input shapes in the bundle; the second is described in native.1.txt."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """Further keys, kept as they are."""
 
@@ -137,6 +141,8 @@ class NativeDescription:
             "internal_bytes": str(self.internal_bytes),
             "exact_model": self.exact_model,
         }
+        if self.shapes > 1:
+            values["shapes"] = str(self.shapes)
         for kind, tensors in (("input", self.inputs), ("output", self.outputs)):
             values[f"{kind}s"] = str(len(tensors))
             for index, tensor in enumerate(tensors):
@@ -184,8 +190,11 @@ class NativeDescription:
             internal_bytes=reader.integer("internal_bytes", 0),
             exact_model=reader.values.pop("exact_model", "simulation.onnx"),
             also=tuple(reader.soc(name) for name in reader.values.pop("also", "").split(",") if name),
+            shapes=reader.integer("shapes", 1),
             extra={},
         )
+        if not 1 <= description.shapes <= _MOST_SHAPES:
+            raise ArtifactError(f"{origin}: {description.shapes} choices of input shapes cannot be")
         reader.values.pop("format")
         return cls(**{**description.__dict__, "extra": dict(reader.values)})
 

@@ -57,6 +57,12 @@ FLAGS = (
         "precision", TARGET, "auto: keep a quantised model's scales; int8 with calibration data; else fp16.", "|".join(PRECISIONS)
     ),
     Flag("input_shapes", TARGET, "For dynamic models: 'images:1,3,640,640' or 'batch=1;height=480'.", "NAME:DIMS;..."),
+    Flag(
+        "dynamic_input",
+        TARGET,
+        "Several choices of input shapes, between which programs change at run time: 'x:1,3,48,160|x:1,3,48,320'.",
+        "NAME:DIMS;...|...",
+    ),
     Flag("calibration", CALIBRATION, "Folder of pictures, .npz, .npy or list file.", "PATH"),
     Flag(
         "calibration_method",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ def is_quantized(view: View) -> bool:
     return holds_quantized_nodes(view.model)
 
 
-def quantize_plan(
-    plan: Plan, options: Options, manager: PluginManager, progress: Callable[[str, float], None]
-) -> tuple[list[ir.Model | None], dict[str, Any]]:
-    """Quantise every partition of a plan: see `rknn_ep.quantization.plan`."""
-    from rknn_ep.quantization.plan import quantize_plan as run
+def quantize_plans(
+    plans: Sequence[Plan], options: Options, manager: PluginManager, progress: Callable[[str, float], None]
+) -> tuple[list[list[ir.Model | None]], dict[str, Any]]:
+    """Quantise every partition of a plan, or of several for different input shapes: see `rknn_ep.quantization.plan`."""
+    from rknn_ep.quantization.plan import quantize_plans as run
 
-    return run(plan, options, manager, progress)
+    return run(plans, options, manager, progress)

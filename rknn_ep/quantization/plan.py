@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -23,7 +23,7 @@ from rknn_ep.plugins import PluginManager
 from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.calibrate import SampleSource, calibrate, in_single_precision, with_outputs
 from rknn_ep.quantization.correction import ChannelMeans, correctable
-from rknn_ep.quantization.equalization import Loudness, equalize, joints
+from rknn_ep.quantization.equalization import Joint, Loudness, equalize, joints
 from rknn_ep.quantization.existing import holds_quantized_nodes, to_qdq
 from rknn_ep.quantization.qdq import QuantizedModel, Scheme, quantize, scheme_for, tensors_to_observe
 from rknn_ep.quantization.samples import open_samples
@@ -33,20 +33,28 @@ EQUALIZING_SAMPLES = 8
 """How many samples the channels of tensors are compared on, before the run that measures ranges over all."""
 
 
-def quantize_plan(
-    plan: Plan, options: Options, manager: PluginManager, progress: Callable[[str, float], None]
-) -> tuple[list[ir.Model | None], dict[str, Any]]:
-    """A quantised model for every partition, and what the report should say about them.
+def quantize_plans(
+    plans: Sequence[Plan], options: Options, manager: PluginManager, progress: Callable[[str, float], None]
+) -> tuple[list[list[ir.Model | None]], dict[str, Any]]:
+    """A quantised model for every partition of every plan, and what the report should say about them.
 
     A model that arrives quantised keeps its scales: its partitions are extracted, QOperator nodes become QDQ, nothing is
     calibrated.
+
+    Args:
+        plans: of one model, with the same partitions, at different input shapes. The first is calibrated, the others get its
+            scales and weights: that is how Rockchip's toolkit does it, whose largest shape counts.
+        options: the method, where the data is, and how pictures become inputs.
+        manager: the calibrators and float executors.
+        progress: called as the work goes on.
 
     Raises:
         CalibrationError: calibration data is missing or does not fit.
         NotInstalledError: no float executor can run the model here.
     """
+    plan = plans[0]
     if holds_quantized_nodes(plan.view.model):
-        return [to_qdq(extract(plan.view, part)) for part in plan.partitions], {"scales": "the model's own"}
+        return [[to_qdq(extract(one.view, part)) for part in one.partitions] for one in plans], {"scales": "the model's own"}
     if options.calibration is None:
         raise CalibrationError(f"precision {plan.precision} needs calibration data", remedy="Set the option calibration.")
     method = options.calibration_method
@@ -67,7 +75,8 @@ def quantize_plan(
         smallest_share=plan.target.smallest_weight_share,
     )
     executor = _float_executor(manager)
-    even, equalized = equalized_plan(plan, samples, scheme, executor)
+    loudness: dict[str, np.ndarray[Any, Any]] = {}
+    even, equalized = equalized_plan(plan, samples, scheme, executor, loudness)
     seen = calibrate_plan(
         even,
         samples,
@@ -79,8 +88,9 @@ def quantize_plan(
     )
     progress("quantising", 0.0)
     made = quantize_parts(even, seen, scheme)
-    for part, result in zip(plan.partitions, made, strict=True):
-        narrow_border(result.model, half_border(extract(plan.view, part)))
+    narrowed = [_narrowed(plan, made)]
+    for other in plans[1:]:
+        narrowed.append(_narrowed(other, quantize_parts(_evened(other, loudness, scheme)[0], seen, scheme)))
     notes = {
         "method": method,
         "samples": len(samples),
@@ -88,32 +98,67 @@ def quantize_plan(
         "equalized": equalized,
         "partitions": {part.name: dict(result.notes) for part, result in zip(plan.partitions, made, strict=True)},
     }
-    return [result.model for result in made], notes
+    return narrowed, notes
 
 
-def equalized_plan(plan: Plan, samples: SampleSource, scheme: Scheme, float_executor: FloatExecutor) -> tuple[Plan, list[str]]:
+def _narrowed(plan: Plan, made: Sequence[QuantizedModel]) -> list[ir.Model | None]:
+    """The models, with float16 at their borders where the plan's graph has it."""
+    for part, result in zip(plan.partitions, made, strict=True):
+        narrow_border(result.model, half_border(extract(plan.view, part)))
+    return [result.model for result in made]
+
+
+def equalized_plan(
+    plan: Plan,
+    samples: SampleSource,
+    scheme: Scheme,
+    float_executor: FloatExecutor,
+    found: dict[str, np.ndarray[Any, Any]] | None = None,
+) -> tuple[Plan, list[str]]:
     """The plan over a float32 copy of its graph in which loud and quiet channels are nearer to each other.
 
     All values keep their names and all nodes their places. What comes out is what `calibrate_plan` and `quantize_parts` take.
+
+    Args:
+        plan: it is left as it is.
+        samples: the first few of them are looked at.
+        scheme: the grids.
+        float_executor: runs them.
+        found: takes up how loud each tensor's channels are.
 
     Returns:
         (the plan, names of the tensors whose channels were scaled).
     """
     model = to_float32(plan.view.model, keep_border=False)
-    nodes = list(model.graph)
-    found = list(joints(model.graph, [[nodes[index] for index in part.nodes] for part in plan.partitions]))
-    loudness = Loudness({joint.tensor: joint.axis for joint in found})
-    if found:
+    joined = _joints(plan, model)
+    loudness = Loudness({joint.tensor: joint.axis for joint in joined})
+    if joined:
         _measure(model, islice(samples, EQUALIZING_SAMPLES), loudness, float_executor)
+    if found is not None:
+        found.update(loudness.found)
+    return _evened(plan, loudness.found, scheme, model)
+
+
+def _evened(
+    plan: Plan, loudness: Mapping[str, np.ndarray[Any, Any]], scheme: Scheme, model: ir.Model | None = None
+) -> tuple[Plan, list[str]]:
+    """The plan over a copy of its graph whose channels are scaled by what is known of their loudness; `model`: the copy."""
+    model = model or to_float32(plan.view.model, keep_border=False)
     done = [
         joint.tensor
-        for joint in found
-        if joint.tensor in loudness.found and equalize(joint, loudness.found[joint.tensor], scheme.per_channel) is not None
+        for joint in _joints(plan, model)
+        if joint.tensor in loudness and equalize(joint, loudness[joint.tensor], scheme.per_channel) is not None
     ]
+    nodes = list(model.graph)
     view = replace(
         plan.view, model=model, nodes=tuple(replace(old, node=node) for old, node in zip(plan.view.nodes, nodes, strict=True))
     )
     return replace(plan, view=view), done
+
+
+def _joints(plan: Plan, model: ir.Model) -> list[Joint]:
+    nodes = list(model.graph)
+    return list(joints(model.graph, [[nodes[index] for index in part.nodes] for part in plan.partitions]))
 
 
 def _measure(
@@ -188,7 +233,7 @@ def partition_samples(
     """The calibration data as a partition sees it: for each sample its inputs in order, computed in float where they are inner.
 
     Raises:
-        CalibrationError, NotInstalledError: as `quantize_plan`.
+        CalibrationError, NotInstalledError: as `quantize_plans`.
     """
     if options.calibration is None:
         raise CalibrationError("there is no calibration data", remedy="Set the option calibration.")

@@ -59,17 +59,35 @@ class NativeExecutor:
         """
         self._library = library()
         self._handle: int | None = None
+        self._memory: Array | None = None
         handle = ctypes.c_void_p()
         text = encoded(format_lines({**options, "onnxruntime": onnxruntime_library()}))
         if isinstance(model, Path):
             code = self._library.rknn_ep_executor_open(encoded(model), encoded(library_path), text, ctypes.byref(handle))
         else:
-            self._memory = np.frombuffer(model, np.uint8)
+            self._memory = memory = np.frombuffer(model, np.uint8)
             code = self._library.rknn_ep_executor_open_memory(
-                self._memory.ctypes.data, self._memory.nbytes, encoded(library_path), text, ctypes.byref(handle)
+                memory.ctypes.data, memory.nbytes, encoded(library_path), text, ctypes.byref(handle)
             )
         if code:
             raise_last_error()
+        self._opened(handle)
+
+    def at_shape(self, shape: int) -> NativeExecutor:
+        """The same executor for another of the model's choices of input shapes, by number; `facts` says how many `shapes`.
+
+        Raises:
+            ExecutionError: there is no such choice, or the device refuses it.
+        """
+        handle = ctypes.c_void_p()
+        if self._library.rknn_ep_executor_shape(self._handle, shape, ctypes.byref(handle)):
+            raise_last_error()
+        other = object.__new__(type(self))
+        other._library, other._memory = self._library, self._memory
+        other._opened(handle)
+        return other
+
+    def _opened(self, handle: ctypes.c_void_p) -> None:
         self._handle = handle.value
         self.facts = parse_lines(self._library.rknn_ep_executor_describe(handle).decode("utf-8", "surrogateescape"))
         self._run = self._library.rknn_ep_executor_run

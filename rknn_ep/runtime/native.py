@@ -32,6 +32,7 @@ def library() -> ctypes.CDLL:
     _declare(loaded, "rknn_ep_executor_open_memory", code, address, number, text, text, handle)
     _declare(loaded, "rknn_ep_executor_run", code, address, address, address, number, address, address, number)
     _declare(loaded, "rknn_ep_executor_run_inputs", code, address, address, number, address, address, number)
+    _declare(loaded, "rknn_ep_executor_shape", code, address, number, handle)
     _declare(loaded, "rknn_ep_executor_describe", text, address)
     _declare(loaded, "rknn_ep_executor_shut_down", code, address)
     _declare(loaded, "rknn_ep_executor_close", None, address)

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from rknn_ep.artifact.native_text import TensorDescription
 from rknn_ep.errors import ExecutionError, OptionError, ShapeError
 from rknn_ep.records import PythonExecutor
-from rknn_ep.runtime.binding import Binding, DeviceTensor
+from rknn_ep.runtime.binding import Binding
 from rknn_ep.runtime.devices import choose_device
 from rknn_ep.runtime.executor import NativeExecutor
 from rknn_ep.runtime.forms import Form
-from rknn_ep.runtime.source import Source, open_source
+from rknn_ep.runtime.shaped import Shaped
+from rknn_ep.runtime.source import open_source
 from rknn_ep.runtime.submission import Submissions
 from rknn_ep.runtime.tensors import TensorInfo
 
@@ -91,41 +91,103 @@ class Session:
         self._native: NativeExecutor | None = None
         self._python: PythonExecutor | None = None
         self._own: Binding | None = None
+        self._source = source
         if runtime.library is not None:
             self._native = NativeExecutor(source.model, runtime.library(), options)
         elif runtime.executor is not None and isinstance(source.model, Path) and source.description is not None:
             self._python = runtime.executor(source.model, options)
         else:
             raise OptionError(f"device '{runtime.name}' does not run {source.origin}")
-        self.inputs = self._tensors(source, "input")
-        """In the order in which `run` takes them."""
-        self.outputs = self._tensors(source, "output")
-        if self._native is not None:
-            self._native.sized([one.nbytes for one in self.inputs], [one.nbytes for one in self.outputs])
+        self._choices = int(self._native.facts["shapes"]) if self._native is not None else 1
+        self._shapes: dict[int, Shaped] = {}
+        self._at = self._shaped(0)
         self._names = {one.name: index for index, one in enumerate(self.inputs)}
         self._submissions = Submissions(contexts, queue or _QUEUED_PER_CONTEXT * contexts, f"rknn_ep-{self.device}")
 
-    def _tensors(self, source: Source, kind: str) -> tuple[TensorInfo, ...]:
-        facts = {} if self._native is None else self._native.facts
-        names = source.inputs if kind == "input" else source.outputs
-        if source.description is not None:
-            tensors = source.description.inputs if kind == "input" else source.description.outputs
-        else:
-            tensors = tuple(_described(facts, f"{kind}.{index}") for index in range(int(facts[f"{kind}s"])))
-        return tuple(
-            TensorInfo.of(
-                tensor,
-                names[index] if names else None,
-                DeviceTensor.of(facts, f"{kind}.{index}.device") if facts else None,
-                partial(self._buffer, kind, index) if facts else None,
-            )
-            for index, tensor in enumerate(tensors)
-        )
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """In the order in which `run` takes them; with the shapes that are set."""
+        return self._at.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """In the order in which `run` gives them."""
+        return self._at.outputs
 
     @property
     def facts(self) -> Mapping[str, str]:
         """What the native runtime says: library, library.missing, api_version, driver_version, weight_bytes, io_mode, ..."""
         return dict(self._native.facts) if self._native is not None else {}
+
+    # ------------------------------------------------------------------------------------------ input shapes
+
+    @property
+    def input_shapes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """The choices of input shapes that the model was compiled for (`dynamic_input`), the largest first; in each, a shape
+        for every input, as `run` takes it.
+        """
+        if len(self._source.descriptions) > 1 or self._choices == 1:
+            described = self._source.descriptions or (None,)
+            return tuple(
+                tuple(one.border_dims for one in choice.inputs) if choice else tuple(one.shape for one in self.inputs)
+                for choice in described
+            )
+        return tuple(tuple(one.shape for one in self._shaped(index).inputs) for index in range(self._choices))
+
+    def set_input_shapes(self, shapes: Sequence[Sequence[int]] | Mapping[str, Sequence[int]]) -> None:
+        """Choose the input shapes of the runs that follow (`rknn_set_input_shapes`): `inputs` and `outputs` change, and bound
+        memory is new.
+
+        `run` and `submit` follow the shapes of their arrays by themselves; what needs this call is `bind`, `buffer`, and
+        knowing the outputs' shapes beforehand.
+
+        Args:
+            shapes: one for each input, in order or by name; together one of `input_shapes`.
+
+        Raises:
+            ShapeError: the model was not compiled for them.
+            ExecutionError: the device refuses, or the session is closed.
+        """
+        given = [shapes[name] for name in self._names if name in shapes] if isinstance(shapes, Mapping) else list(shapes)
+        wanted = tuple(tuple(map(int, shape)) for shape in given)
+        at = self._shaped(self._find(wanted))
+        with self._lock:
+            if self._at is not at and self._own is not None:
+                self._own.close()
+                self._own = None
+            self._at = at
+
+    def _find(self, wanted: tuple[tuple[int, ...], ...]) -> int:
+        if wanted in (choices := self.input_shapes):
+            return choices.index(wanted)
+        raise ShapeError(
+            f"the model was compiled for the input shapes {' or '.join(str([*map(list, one)]) for one in choices)}, "
+            f"not {[*map(list, wanted)]}",
+            remedy="Compile it for these too: rknn-ep compile --dynamic-input ...",
+        )
+
+    def _shaped(self, index: int) -> Shaped:
+        if index not in self._shapes:
+            native = self._native
+            if native is not None and index:
+                native = native.at_shape(index)
+            self._shapes[index] = Shaped.of(self._source, index, native, self._buffer)
+        return self._shapes[index]
+
+    def _fitting(self, inputs: Inputs, layout: str | None) -> Shaped:
+        """For the shapes of these inputs; the ones that are set where they fit none, so that errors name those."""
+        if self._choices == 1:
+            return self._at
+        given = []
+        for info, value in zip(self.inputs, self._in_order(inputs), strict=True):
+            shape = np.shape(value)
+            pictured = info.picture if layout is None else layout.upper() == "NHWC"
+            if len(shape) == 4 and pictured != info.picture:
+                order = (0, 3, 1, 2) if pictured else (0, 2, 3, 1)
+                shape = tuple(shape[axis] for axis in order)
+            given.append(shape)
+        choices = self.input_shapes
+        return self._shaped(choices.index(tuple(given))) if tuple(given) in choices else self._at
 
     # ------------------------------------------------------------------------------------------ running
 
@@ -158,11 +220,12 @@ class Session:
             binding = self._own_binding()
             binding.run()
             return [one.array for one in binding.outputs]
-        results = [one.empty() for one in self.outputs] if out is None else self._checked(out)
+        at = self._at if self._choices == 1 else self._fitting(inputs, layout)
+        results = at.empty() if out is None else at.checked(out)
         if layout is None and pass_through is None:
-            self._execute(self._arrays(inputs), results)
+            self._execute(at, at.arrays(self._in_order(inputs)), results)
         else:
-            self._execute_forms(self._forms(inputs, layout, pass_through), results)
+            self._execute_forms(at, at.forms(self._in_order(inputs), layout, pass_through), results)
         return results
 
     def submit(
@@ -190,52 +253,40 @@ class Session:
             ShapeError: as `run`, at once.
             ExecutionError: the session is closed, or there was no room in time.
         """
-        results = None if out is None else self._checked(out)
+        at = self._fitting(inputs, layout)
+        results = None if out is None else at.checked(out)
         execute: Callable[[list[Array]], None]
         if layout is None and pass_through is None:
-            execute = partial(self._execute, self._arrays(inputs))
+            execute = partial(self._execute, at, at.arrays(self._in_order(inputs)))
         else:
-            execute = partial(self._execute_forms, self._forms(inputs, layout, pass_through))
+            execute = partial(self._execute_forms, at, at.forms(self._in_order(inputs), layout, pass_through))
 
         def work() -> list[Array]:
-            filled = results if results is not None else [one.empty() for one in self.outputs]
+            filled = results if results is not None else at.empty()
             execute(filled)
             return filled
 
         return self._submissions.submit(work, timeout)
 
-    def _execute(self, arrays: Sequence[Array], results: Sequence[Array]) -> None:
-        if self._native is not None:
-            self._native.run(arrays, results)
+    def _execute(self, at: Shaped, arrays: Sequence[Array], results: Sequence[Array]) -> None:
+        if at.native is not None:
+            at.native.run(arrays, results)
             return
         with self._lock:  # Python executors promise nothing about threads
             if self._closed or self._python is None:
                 raise ExecutionError("the session is closed", remedy="Open a new one.")
             given = [
                 np.ascontiguousarray(array.transpose(0, 3, 1, 2), np.float32) if info.picture else array
-                for array, info in zip(arrays, self.inputs, strict=True)
+                for array, info in zip(arrays, at.inputs, strict=True)
             ]
             for result, made in zip(results, self._python.run(given), strict=True):
                 result[...] = made
 
-    def _execute_forms(self, forms: Sequence[Form], results: Sequence[Array]) -> None:
-        if self._native is not None:
-            self._native.run_inputs(forms, results)
+    def _execute_forms(self, at: Shaped, forms: Sequence[Form], results: Sequence[Array]) -> None:
+        if at.native is not None:
+            at.native.run_inputs(forms, results)
         else:
-            self._execute([form.at_border(info) for form, info in zip(forms, self.inputs, strict=True)], results)
-
-    def _arrays(self, inputs: Inputs) -> list[Array]:
-        return [info.array(value) for info, value in zip(self.inputs, self._in_order(inputs), strict=True)]
-
-    def _forms(self, inputs: Inputs, layout: str | None, pass_through: Sequence[bool] | None) -> list[Form]:
-        given = self._in_order(inputs)
-        passed = [False] * len(given) if pass_through is None else list(pass_through)
-        if len(passed) != len(given):
-            raise ShapeError(f"pass_through has {len(passed)} entries for {len(given)} inputs")
-        return [
-            Form.of(info, value, (layout or "NCHW").upper(), through)
-            for info, value, through in zip(self.inputs, given, passed, strict=True)
-        ]
+            self._execute(at, [form.at_border(info) for form, info in zip(forms, at.inputs, strict=True)], results)
 
     def _in_order(self, inputs: Inputs) -> Sequence[Any]:
         if type(inputs) is not list and isinstance(inputs, Mapping):
@@ -247,17 +298,6 @@ class Session:
         if len(inputs) != len(self.inputs):
             raise ShapeError(f"the model has {len(self.inputs)} inputs, not {len(inputs)}")
         return inputs
-
-    def _checked(self, out: Sequence[Array]) -> list[Array]:
-        if len(out) != len(self.outputs):
-            raise ShapeError(f"the model has {len(self.outputs)} outputs, not {len(out)}")
-        for info, array in zip(self.outputs, out, strict=True):
-            if array.shape != info.shape or array.dtype != info.dtype or not array.flags.carray:
-                raise ShapeError(
-                    f"'{info.name}' fills a writeable contiguous {info.dtype}{list(info.shape)}, "
-                    f"not {array.dtype}{list(array.shape)}"
-                )
-        return list(out)
 
     # ------------------------------------------------------------------------------------------ bound memory
 
@@ -277,13 +317,14 @@ class Session:
             ShapeError: a name that is no input or output.
             ExecutionError: the device has no memory to share, or not in that type or layout.
         """
-        if self._native is None:
+        native = self._at.native
+        if native is None:
             raise ExecutionError(f"device '{self.device}' has no memory to share")
         options = {}
         for key, chosen in (("type", types), ("format", layouts)):
             for name, value in (chosen or {}).items():
                 options[f"{self._position(name)}.{key}"] = str(value).upper()
-        return self._native.bind(options)
+        return native.bind(options)
 
     def _position(self, name: str) -> str:
         for kind, tensors in (("input", self.inputs), ("output", self.outputs)):
@@ -323,17 +364,3 @@ class Session:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _described(facts: Mapping[str, str], prefix: str) -> TensorDescription:
-    """A tensor of a model that only the device's runtime could read."""
-    kind = facts[f"{prefix}.device.type"]
-    codes = facts[f"{prefix}.device.qnt_type"] == "AFFINE"
-    return TensorDescription(
-        name=facts[f"{prefix}.name"],
-        dims=tuple(map(int, filter(None, facts[f"{prefix}.dims"].split(",")))),
-        dtype=facts[f"{prefix}.dtype"],
-        qtype=kind if codes or kind == "FLOAT16" else "NONE",
-        scale=float(facts[f"{prefix}.device.scale"]) if codes else 1.0,
-        zero_point=int(facts[f"{prefix}.device.zero_point"]) if codes else 0,
-    )

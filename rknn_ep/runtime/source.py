@@ -22,11 +22,16 @@ class Source:
     """What native code opens: the file, or the bytes that a model carried."""
     origin: str
     """How errors name it."""
-    description: NativeDescription | None
-    """What the bundle says; None for a .rknn file, which the device's runtime describes."""
+    descriptions: tuple[NativeDescription, ...]
+    """What the bundle says, for each choice of input shapes; empty for a .rknn file, which the device's runtime describes."""
     inputs: tuple[str, ...] = ()
     """Names that the model around the bundle gives; empty: the bundle's own."""
     outputs: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> NativeDescription | None:
+        """The first of `descriptions`."""
+        return self.descriptions[0] if self.descriptions else None
 
 
 def open_source(model: str | Path | bytes, partition: str | None = None) -> Source:
@@ -50,13 +55,18 @@ def open_source(model: str | Path | bytes, partition: str | None = None) -> Sour
     if magic == _BUNDLE_MAGIC:
         return _bundle(Bundle.open(path), path)
     if magic in _RKNN_MAGIC:
-        return Source(path, str(path), None)
+        return Source(path, str(path), ())
     return _epcontext(path, partition)
 
 
 def _bundle(bundle: Bundle, model: Path | bytes) -> Source:
-    text = bundle.read(NATIVE_TEXT).decode("utf-8", "replace")
-    return Source(model, bundle.origin, NativeDescription.from_text(text, f"{bundle.origin}: {NATIVE_TEXT}"))
+    first = _description(bundle, NATIVE_TEXT)
+    others = (_description(bundle, f"native.{shape}.txt") for shape in range(1, first.shapes))
+    return Source(model, bundle.origin, (first, *others))
+
+
+def _description(bundle: Bundle, name: str) -> NativeDescription:
+    return NativeDescription.from_text(bundle.read(name).decode("utf-8", "replace"), f"{bundle.origin}: {name}")
 
 
 def _epcontext(path: Path, partition: str | None) -> Source:
@@ -71,7 +81,7 @@ def _epcontext(path: Path, partition: str | None) -> Source:
     if node.payload is None or node.description is None:
         raise ArtifactError(f"{path}: EPContext node '{node.name}' carries no bundle")
     source = _bundle(bundle, node.payload)
-    return Source(source.model, f"{path}, {node.name}", source.description, node.inputs, node.outputs)
+    return Source(source.model, f"{path}, {node.name}", source.descriptions, node.inputs, node.outputs)
 
 
 def _chosen(path: Path, nodes: tuple[EpcontextNode, ...], partition: str | None, others: int) -> EpcontextNode:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rknn_ep.errors import OptionError
-from rknn_ep.options import Options, parse_input_shapes
+from rknn_ep.options import Options
+from rknn_ep.shapes import parse_input_shapes
 
 
 def test_defaults() -> None:
