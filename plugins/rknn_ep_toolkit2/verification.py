@@ -34,8 +34,8 @@ Progress = Callable[[str, float], None]
 EXACT_MODEL = "simulation_exact.onnx"
 MOST_OUTPUTS = 32
 """Stored tensors that are looked at in one build of the vendor's simulator."""
-MOST_BUILDS = 24
-"""Where it dies of an output (SIGSEGV), halves are tried, and so on: so many builds at most."""
+MOST_BUILDS = 64
+"""Where it dies of an output (SIGSEGV), halves are tried, and so on: so many builds at most; the rest is not looked at."""
 
 
 @dataclass(frozen=True)
@@ -263,12 +263,14 @@ class _Parts:
 
     def _see(self, cuts: Sequence[Cut], samples: Sequence[Mapping[str, Array]], seen: Sequence[dict[str, Array]]) -> None:
         """What the vendor's simulator has in some of its stored tensors, as codes."""
-        content = ir.to_proto(expose(self.model, cuts)).SerializeToString()
+        if self.builds >= MOST_BUILDS:
+            log.info("%d stored tensors are not looked at: %d builds were made for others", len(cuts), self.builds)
+            return
         self.builds += 1
         try:
-            vendor = VendorSimulator(VendorCopy(content, self.copy.parameters, self.copy.weights, True), self.settings)
+            found = self._values(cuts, samples)
         except CompileError as error:
-            if not error.refuses or self.builds >= MOST_BUILDS:
+            if not error.refuses:
                 raise
             if len(cuts) == 1:
                 log.info("'%s' cannot be looked at: %s", cuts[0].tensor, error)
@@ -276,11 +278,16 @@ class _Parts:
                 self._see(cuts[: len(cuts) // 2], samples, seen)
                 self._see(cuts[len(cuts) // 2 :], samples, seen)
             return
+        for values, codes in zip(found, seen, strict=True):
+            codes |= {f"{cut.codes}{FED}": cut.to_codes(values[cut.seen]) for cut in cuts}
+
+    def _values(self, cuts: Sequence[Cut], samples: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        """The dequantised values of `cuts` for each sample. The process that gives them may die while it builds or runs."""
+        content = ir.to_proto(expose(self.model, cuts)).SerializeToString()
+        vendor = VendorSimulator(VendorCopy(content, self.copy.parameters, self.copy.weights, True), self.settings)
         try:
-            for feeds, codes in zip(samples, seen, strict=True):
-                results = vendor.run([feeds[name] for name in vendor.input_names])
-                found = dict(zip(vendor.output_names, results, strict=True))
-                codes |= {f"{cut.codes}{FED}": cut.to_codes(found[cut.seen]) for cut in cuts}
+            results = (vendor.run([feeds[name] for name in vendor.input_names]) for feeds in samples)
+            return [dict(zip(vendor.output_names, result, strict=True)) for result in results]
         finally:
             vendor.close()
 
