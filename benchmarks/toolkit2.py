@@ -99,7 +99,7 @@ def requests(model: Model, target: str, folder: Path, method: str = "minmax") ->
     parsed = Options.parse(given | ({"input_shapes": model.input_shapes} if model.input_shapes else {}))
     manager = plugins()
     plan = pipeline.make_plan(load_model(model.path), parsed, manager)
-    quantized, _ = pipeline._quantize(plan, parsed, manager, lambda message, share: None)
+    [quantized], _ = pipeline._quantize([plan], parsed, manager, lambda message, share: None)
     for part, made in zip(plan.partitions, quantized, strict=True):
         request = pipeline._request(plan, part, made, parsed, manager)
         entries = manager.compilers()["simulator"].compile(request).entries
@@ -123,7 +123,12 @@ def _figures(name: str, result: Any) -> Iterator[Row]:
     kinds: dict[str, list[Any]] = {}
     for row in below:
         kinds.setdefault(f"{row.native}: {row.reason}", []).append(row.agreement)
-    note = "; ".join(f"{len(rows)} x {kind} ({min(one.share_exact for one in rows):.2%})" for kind, rows in kinds.items())
+    note = "; ".join(
+        [
+            f"{same / max(values, 1):.4%}",
+            *(f"{len(rows)} x {kind} ({min(one.share_exact for one in rows):.2%})" for kind, rows in kinds.items()),
+        ]
+    )
     if values:
         goal = "at least 99.9 where listed exact"
         yield Row(NAME, name, f"{len(result.layers)} operators alone", 100 * same / values, "% exact", goal=goal, note=note)

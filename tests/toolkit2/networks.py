@@ -80,7 +80,7 @@ def requests(model: bytes, folder: Path, shape: Sequence[int], **options: Any) -
     parsed = Options.parse(given if given.get("precision") == "fp16" else {"calibration": data, **given})
     manager = plugins()
     plan = pipeline.make_plan(load_model(model), parsed, manager)
-    quantized, _ = pipeline._quantize(plan, parsed, manager, lambda message, share: None)
+    [quantized], _ = pipeline._quantize([plan], parsed, manager, lambda message, share: None)
     return [pipeline._request(plan, part, made, parsed, manager) for part, made in zip(plan.partitions, quantized, strict=True)]
 
 

@@ -83,7 +83,7 @@ def quantised(name: str, target: str, folder: Path) -> list[CompileRequest]:
     shapes = {"input_shapes": f"{network.name}:{','.join(map(str, network.shape))}"} if network.name else {}
     options, manager = Options.parse({**given, **shapes}), plugins()
     plan = pipeline.make_plan(model, options, manager)
-    made, _ = pipeline._quantize(plan, options, manager, lambda message, share: None)
+    [made], _ = pipeline._quantize([plan], options, manager, lambda message, share: None)
     parts = [pipeline._request(plan, part, one, options, manager) for part, one in zip(plan.partitions, made, strict=True)]
     return [with_simulation(part) for part in parts]
 
