@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from rknn_ep.partitioning.advice import advise
-from rknn_ep.partitioning.macs import macs
 from rknn_ep.records import Outcome
 
 if TYPE_CHECKING:
@@ -195,6 +194,8 @@ def build(plan: Plan, *, sections: Mapping[str, Any] | None = None) -> Report:
 
 
 def _verdicts(plan: Plan) -> tuple[NodeEntry, ...]:
+    from rknn_ep.partitioning.macs import macs  # with the rules behind it: a report from the cache needs none of them
+
     home = {node: part.name for part in plan.partitions for node in part.nodes}
     back = {node: given for given in plan.returned for node in given.nodes}
     entries = []

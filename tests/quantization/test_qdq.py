@@ -194,6 +194,28 @@ def test_int16_runs_and_is_nearly_exact() -> None:
         assert difference.max() < 1e-3 * np.abs(run(model, x)).max()
 
 
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_an_int16_bias_that_32_bits_would_cut_off_gets_a_wider_scale_and_nothing_else_does(per_channel: bool) -> None:
+    bias = np.array([1, -30, 1000, 0], np.float32)
+    model = model_of(f"g (float[1,4,8,8] x) => (float[1,4,8,8] y) {{ y = {CONV}(x, w, b) }}", w=weight(4, 4, 3, 3), b=bias)
+    x = {"x": picture(1, 4, 8, 8)}
+    made = quantized(model, [x], scheme=scheme_for("int16", per_channel))
+    assert made.notes["widened_biases"] == 1
+    conv = next(node for node in made.model.graph if node.op_type == "Conv")
+    activation, weights, scales = (real.producer().inputs[1].const_value.numpy() for real in conv.inputs)
+    codes = conv.inputs[2].producer().inputs[0].const_value.numpy()
+    product = np.broadcast_to(activation * weights, bias.shape).astype(np.float64)
+    fits = np.abs(bias) / product < 2**31 - 1
+    assert fits[3] and not fits[2]  # the case is one where it matters
+    assert np.abs(codes.astype(np.int64)).max() < 2**31 - 1
+    assert np.abs(codes * scales.astype(np.float64) - bias).max() <= 1e-6 * 1000  # float32 of the largest
+    if per_channel:
+        np.testing.assert_allclose(scales[fits], product[fits], rtol=1e-6)  # a channel that fits keeps the product's scale
+    for optimized in (False, True):
+        # 1e-4 of 1000 is three steps of the 16-bit output
+        assert np.abs(run(made.model, x, optimized) - run(model, x)).max() < 1e-4 * 1000
+
+
 def test_what_is_missing_is_named() -> None:
     model = model_of(f"g (float[1,4,8,8] x) => (float[1,4,8,8] y) {{ y = {CONV}(x, w) }}", w=weight(4, 4, 3, 3))
     with pytest.raises(QuantizationError, match="tensor 'x' was not calibrated"):
