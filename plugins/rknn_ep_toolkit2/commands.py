@@ -18,6 +18,7 @@ from rknn_ep_toolkit2.environment import VARIABLE, Toolkit, chosen, current, dat
 from rknn_ep_toolkit2.environment import remove as remove_toolkit
 from rknn_ep_toolkit2.environment import use as use_toolkit
 from rknn_ep_toolkit2.errors import ToolkitError
+from rknn_ep_toolkit2.probe_command import probe
 from rknn_ep_toolkit2.requirements import DEFAULT_VERSION
 
 Version = Annotated[str, typer.Option("--version", help="Release of rknn-toolkit2; several live side by side.")]
@@ -28,6 +29,7 @@ def toolkit_commands() -> Iterable[Command]:
     yield Command("install", install, "Make the toolkit's own environment in your data folder.")
     yield Command("use", use, "Adopt a Python that has the toolkit, or choose among the installed ones.")
     yield Command("status", status, "Say which toolkit is used, which others there are, and whether it starts.")
+    yield Command("probe", probe, "Ask the compiler what it takes, and write or judge the capability tables.")
     yield Command("remove", remove, "Delete an installation, or forget an adopted Python.")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rknn_ep_toolkit2.graphs import Array, constant, insert_before, new_constant, replace
+from rknn_ep_toolkit2.graphs import Array, constant, insert_before, new_constant, readers, replace
 
 
 def lower(model: ir.Model) -> tuple[str, ...]:
@@ -270,6 +270,24 @@ def _layer(w: _Written) -> ir.Value | None:
     return w.node.outputs[0]
 
 
+def _softmax(w: _Written) -> ir.Value | None:
+    """Scores that come straight from a product get a factor that float16 rounds to 1.
+
+    Attention without a scale, softmax(q k^T) v, makes the compiler fail (IndexError in its fusion); with one it is fused, and
+    a factor of exactly 1 it drops before.
+    """
+    scores, result = w.x.producer(), w.node.outputs[0]
+    if scores is None or scores.op_type != "MatMul" or any(constant(value) is not None for value in scores.inputs):
+        return None
+    if not any(reader.op_type == "MatMul" for reader in readers(result)):
+        return None
+    scaled = w.op("Mul", w.x, float(np.nextafter(np.float32(1), np.float32(2))))
+    w.node.replace_input_with(0, scaled)
+    scaled.shape = w.x.shape
+    w.operators.append("Softmax")
+    return result
+
+
 _REWRITES: dict[str, Callable[[_Written], ir.Value | None]] = {
     "Selu": _selu,
     "Celu": _celu,
@@ -289,4 +307,5 @@ _REWRITES: dict[str, Callable[[_Written], ir.Value | None]] = {
     "InstanceNormalization": _instance,
     "GroupNormalization": _group,
     "LayerNormalization": _layer,
+    "Softmax": _softmax,
 }

@@ -23,6 +23,9 @@ EXACT_LEVEL, FASTEST_LEVEL = 2, 3
 """At level 3 the compiler fuses activations into convolutions, drops the rounding between them, replaces scales inside, and
 splits a Conv behind a Concat into float16 parts (which SoCs without float16 then refuse). At level 2, which it advises itself
 for models that arrive quantised, operators compute what the QDQ model says."""
+ENDLESS_RULES = ("swap_reshape_transpose_v2",)
+"""Rewritings of the compiler that undo each other for ever: this one and two others, where an integer tensor of two, three or
+five dimensions comes into a partition and is transposed. Without it the same native operators come out, on PP-OCR rec too."""
 WITHOUT_W16A16 = frozenset({"rv1103b", "rv1106b", "rk2118"})
 WITH_W4A16 = frozenset({"rk3576", "rv1126b"})
 
@@ -93,6 +96,7 @@ class Settings:
             "quantized_dtype": self.dtype,
             "quantized_algorithm": self.algorithm or "normal",
             "quantized_method": "channel" if self.per_channel else "layer",
+            **({"disable_rules": list(ENDLESS_RULES)} if self.precision == "int8" else {}),
             **({"custom_string": self.custom_string} if self.custom_string else {}),
         }
 

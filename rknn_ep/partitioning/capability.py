@@ -86,8 +86,8 @@ def _fuse(view: View, verdicts: list[Verdict], target: Target, precision: str) -
     for case, nodes in probed_patterns(view):
         if any(verdicts[node].outcome is Outcome.REFUSED for node in nodes):
             continue
-        together = _verdict(Case(case, note="fused with the nodes around it"), table, target, precision)
-        if together.outcome is Outcome.NPU and not stays_float(together):
+        together = _verdict(Case(case, note="fused with the nodes around it"), table, precision)
+        if together.outcome is Outcome.NPU:
             for node in nodes:
                 beside = verdicts[node].outcome is Outcome.NATIVE_CPU
                 if beside and verdicts[node] == judge_by_table(view.nodes[node].facts, target, precision):
@@ -141,7 +141,7 @@ def judge_by_table(node: NodeFacts, target: Target, precision: str) -> Verdict:
         )
     if (broken := _broken_limit(case, table)) is not None:
         return broken
-    return _verdict(case, table, target, precision)
+    return _verdict(case, table, precision)
 
 
 def _judge(node: NodeFacts, target: Target, precision: str, rules: Sequence[Capability]) -> Verdict:
@@ -209,29 +209,13 @@ def _broken_limit(case: Case, table: Table) -> Verdict | None:
     return None
 
 
-def _verdict(case: Case, table: Table, target: Target, precision: str) -> Verdict:
-    """Read the case's column. What cannot be quantised, or was not measured so, stays in float16 where the SoC has it."""
-    findings = table.cases[case.name]
-    in_float = findings["fp16"]
+def _verdict(case: Case, table: Table, precision: str) -> Verdict:
+    """Read the case's column."""
     if precision == "fp16":
-        return _from_finding(case, in_float, "")
-    quantised = findings["int8"]
-    note = "int16 is taken to go as int8 does" if precision == "int16" else ""
-    if quantised.unit in ("npu", "mixed"):
-        return _from_finding(case, quantised, note)
-    if "fp16" in target.precisions and (in_float.unit in ("npu", "mixed") or quantised.unit != "cpu"):
-        return _from_finding(case, in_float, f"{FLOAT16_INSIDE}: {_why_float(quantised)}")
-    if quantised.unit == "unmeasured":
-        return Verdict(
-            Outcome.REFUSED, "precision", f"{quantised.why}; {target.name} has no float16", precision, quantised.source
-        )
-    return _from_finding(case, quantised, note)
-
-
-def _why_float(quantised: Finding) -> str:
-    if quantised.unit == "cpu":
-        return "quantised it would go to the CPU side"
-    return quantised.why or "it is not built quantised"
+        return _from_finding(case, table.cases[case.name]["fp16"], "")
+    found = table.cases[case.name]["int8"]
+    notes = (FLOAT16_INSIDE if found.stays_float else "", "int16 is taken to go as int8 does" if precision == "int16" else "")
+    return _from_finding(case, found, "; ".join(note for note in notes if note))
 
 
 def _from_finding(case: Case, finding: Finding, note: str) -> Verdict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -28,6 +28,8 @@ class Finding:
     why: str
     """Why it was refused, or moved from where it was probed."""
     source: str
+    stays_float: bool = False
+    """At int8: it has no integer form and was compiled in float16, beside integers."""
 
 
 @dataclass(frozen=True)
@@ -83,26 +85,20 @@ def load_table(name: str) -> Table:
     cases: dict[str, Mapping[str, Finding]] = {}
     if data["inherits"]:
         donor = data["inherits"]["from"]
-        note = f"{name} is not probed and inherits from {donor} ({data['inherits']['because']})"
+        note = f"{name} inherits from {donor} ({data['inherits']['because']})"
         for case, findings in load_table(donor).cases.items():
-            cases[case] = {
-                column: Finding(found.unit, found.native, found.why, f"{found.source}; {note}")
-                for column, found in findings.items()
-            }
+            cases[case] = {column: replace(found, source=f"{found.source}; {note}") for column, found in findings.items()}
     cases |= {case: _findings(case, entry, data) for case, entry in data["cases"].items()}
     return Table(data["soc"], cases, {native: _limits(rows, data) for native, rows in data["limits"].items()})
 
 
 def _findings(case: str, entry: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Finding]:
     source = entry.get("source") or f"{data['sources']['cases']}, case {case} at opset {entry['opset']}"
-    if "from" in entry:
-        source += f", probed for {entry['from']} and taken over"
-    elif data["inherits"]:
-        source += f", set against {data['sources']['limits']}"
-    return {
-        column: Finding(entry[column]["unit"], tuple(entry[column].get("native", ())), entry[column].get("why", ""), source)
-        for column in ("fp16", "int8")
-    }
+    return {column: _finding(entry[column], source) for column in ("fp16", "int8")}
+
+
+def _finding(row: Mapping[str, Any], source: str) -> Finding:
+    return Finding(row["unit"], tuple(row.get("native", ())), row.get("why", ""), source, row.get("float", False))
 
 
 def _limits(rows: Mapping[str, Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Limit]:

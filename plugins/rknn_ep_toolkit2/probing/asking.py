@@ -3,16 +3,16 @@
     answer = ask(prepare(configuration, target, "int8"))
     answer.unit, answer.native, answer.why
 
-The form: normalised, written out where `lowering` does so, at int8 as the QDQ model that `quantization` makes of it. On SoCs
-with float16 operators that have no integer form stay float inside an int8 partition, and are asked so; elsewhere everything
-is rounded.
+The form: normalised, written out where `lowering` does so, at int8 as the QDQ model that `quantization` makes of it. There an
+operator that only moves data is as its neighbours are, and one without an integer form stays float between them on SoCs
+with float16: such an operator is asked between two neighbours (Abs), which are left out of the answer.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import onnx_ir as ir
@@ -39,7 +39,11 @@ LAYOUT = frozenset({"Reshape", "Transpose", "exDataConvert", "Expand"})
 finding `mixed`."""
 NO_WORK = frozenset({"Reshape", "exDataConvert"})
 """Those that are no work of the NPU's by themselves."""
-SECONDS = 120.0
+NEIGHBOUR = "neighbour_of_"
+_OF_NEIGHBOURS = NO_WORK | {"LeakyRelu", "Transpose"}
+"""What a neighbour itself becomes, and what is put around it. Other operators are called after a neighbour when they begin there."""
+SECONDS = 40.0
+"""Most builds take one; what takes this long hangs, and is refused."""
 CRASHES = ("signal", "exit")
 
 
@@ -52,7 +56,7 @@ class Question:
     model: bytes
     settings: Settings
     quantized: bool
-    """Whether it has integers in it."""
+    """At int8: whether any of it computes with integers; else it stays in float16 there."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,11 @@ class Answer:
     why: str = ""
     """Its words, where it refused."""
     quantized: bool = False
-    """Whether what it was asked had integers in it."""
+    """As `Question.quantized`."""
+
+    def same_as(self, other: Answer) -> bool:
+        """Whether the compiler did the same, whatever it would cost."""
+        return (self.unit, self.native, self.cpu) == (other.unit, other.native, other.cpu)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -103,8 +111,11 @@ def prepare(name: str, view: View, target: Target, precision: str) -> Question:
     model = extract(view, part)
     quantized = False
     if precision == "int8":
-        everything = "fp16" not in target.precisions or all(role(node) is not Role.FLOAT for node in model.graph)
-        model, quantized = _rounded(model, part.groups, everything)
+        quantized = "fp16" not in target.precisions or any(role(node) is not Role.FLOAT for node in model.graph)
+        groups = part.groups
+        if len(view.nodes) == 1 and role(view.nodes[0].node) is not Role.COMPUTE:
+            groups = _between_neighbours(model)
+        model = _rounded(model, groups, everything="fp16" not in target.precisions)
     copy = vendor_copy(serialize(model), name)
     return Question(name, view, copy.content, Settings.of(target.name, precision, {}), quantized)
 
@@ -126,16 +137,43 @@ def _whole(view: View) -> Partition:
     )
 
 
-def _rounded(model: ir.Model, groups: Sequence[Sequence[str]], everything: bool) -> tuple[ir.Model, bool]:
-    """The QDQ model; every tensor has a range of its own around zero, for nothing depends on what the values are."""
-    scheme = scheme_for("int8")
-    if everything:
-        from dataclasses import replace
+def _between_neighbours(model: ir.Model) -> tuple[tuple[str, ...], ...]:
+    """Put an operator that has an integer form before each float input and behind each float output. Changes `model`.
 
-        scheme = replace(scheme, everything=True)
+    Returns:
+        For each native operator the names of the values that leave it.
+    """
+    graph = model.graph
+    (asked,) = graph
+    groups: list[tuple[str, ...]] = [tuple(value.name or "" for value in asked.outputs if value.name)]
+    for value in [value for value in graph.inputs if value.dtype is ir.DataType.FLOAT]:
+        made = _neighbour(value)
+        for position, one in enumerate(asked.inputs):
+            if one is value:
+                asked.replace_input_with(position, made.outputs[0])
+        graph.insert_before(asked, made)
+        groups.insert(0, (made.outputs[0].name or "",))
+    for position, value in enumerate(list(graph.outputs)):
+        if value.dtype is ir.DataType.FLOAT:
+            made = _neighbour(value)
+            graph.append(made)
+            graph.outputs[position] = made.outputs[0]
+            groups.append((made.outputs[0].name or "",))
+    return tuple(groups)
+
+
+def _neighbour(value: ir.Value) -> ir.Node:
+    name = f"{NEIGHBOUR}{value.name}"
+    made = ir.Node("", "Abs", [value], name=name)
+    made.outputs[0].name, made.outputs[0].shape, made.outputs[0].dtype = name, value.shape, value.dtype
+    return made
+
+
+def _rounded(model: ir.Model, groups: Sequence[Sequence[str]], everything: bool) -> ir.Model:
+    """The QDQ model; every tensor has a range of its own around zero, for nothing depends on what the values are."""
+    scheme = replace(scheme_for("int8"), everything=everything)
     names, _ = tensors_to_observe(model, groups, everything)
-    made = quantize(model, {name: _range(name) for name in names}, groups=groups, scheme=scheme)
-    return made.model, any(node.op_type == "QuantizeLinear" for node in made.model.graph)
+    return quantize(model, {name: _range(name) for name in names}, groups=groups, scheme=scheme).model
 
 
 def _range(name: str) -> Range:
@@ -159,7 +197,7 @@ def ask(question: Question) -> Answer:
     except ToolkitError as error:
         if not error.refuses:
             raise
-        unit = "crashed" if error.kind in CRASHES else "refused" if error.lasting else "unmeasured"
+        unit = "crashed" if error.kind in CRASHES else "unmeasured" if error.kind == "memory" else "refused"
         return Answer(unit, why=_words(error), quantized=question.quantized)
     table = read_layers(job.log)
     if table is None:
@@ -168,7 +206,8 @@ def ask(question: Question) -> Answer:
 
 
 def judged(layers: Sequence[Layer], quantized: bool) -> Answer:
-    """What a layer table comes to."""
+    """What a layer table comes to, neighbours left out."""
+    layers = [layer for layer in layers if not (layer.name.startswith(NEIGHBOUR) and layer.native in _OF_NEIGHBOURS)]
     on_cpu = [layer.native for layer in layers if layer.unit != "npu"]
     computing = [layer for layer in layers if layer.unit == "npu" and layer.native not in NO_WORK]
     if not layers:

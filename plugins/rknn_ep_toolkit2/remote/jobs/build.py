@@ -21,6 +21,7 @@ _CONFIG = (
     "optimization_level",
     "mean_values",
     "std_values",
+    "disable_rules",
 )
 """The settings that a request may name."""
 
