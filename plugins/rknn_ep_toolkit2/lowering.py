@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rknn_ep_toolkit2.graphs import Array, constant, insert_before, new_constant, readers, replace
+from rknn_ep_toolkit2.graphs import Array, constant, dequantized_constant, insert_before, new_constant, readers, replace
 
 
 def lower(model: ir.Model) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def _extremum(w: _Written) -> ir.Value | None:
     least = w.node.op_type == "Min"
     if len(values) == 2:
         for value, other in (values, values[::-1]):
-            number = constant(other)
+            number = constant(other) if constant(other) is not None else dequantized_constant(other)
             if number is not None and number.size == 1 and constant(value) is None:
                 bound = number.reshape(())
                 return w.op("Clip", value, None, bound) if least else w.op("Clip", value, bound)
@@ -263,11 +263,14 @@ def _spread(values: Array | None, channels: int, rank: int) -> Array:
 
 
 def _layer(w: _Written) -> ir.Value | None:
-    """The compiler wants the attribute epsilon (without it: KeyError)."""
-    if "epsilon" in w.node.attributes:
-        return None
-    w.node.attributes["epsilon"] = ir.AttrFloat32("epsilon", 1e-5)
-    return w.node.outputs[0]
+    """The compiler wants the attributes axis and epsilon (without them: KeyError)."""
+    missing = {name: one for name, one in _LAYER_DEFAULTS.items() if name not in w.node.attributes}
+    for name, one in missing.items():
+        w.node.attributes[name] = one
+    return w.node.outputs[0] if missing else None
+
+
+_LAYER_DEFAULTS = {"axis": ir.AttrInt64("axis", -1), "epsilon": ir.AttrFloat32("epsilon", 1e-5)}
 
 
 def _softmax(w: _Written) -> ir.Value | None:

@@ -1,4 +1,4 @@
-"""`rknn-ep toolkit probe`: make the capability tables by asking the real compiler, and judge them on what they were not made from."""
+"""`rknn-ep toolkit probe`: capability tables from the real compiler's answers, judged on what they were not made from."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def probe(
 ) -> None:
     """Ask the vendor's compiler what it takes, and write capability tables of the answers.
 
-    Answers are kept as they come (OUTPUT/answers): the same command goes on where it was interrupted. The tables are OUTPUT/<soc>.json;
-    in rknn_ep/partitioning/tables they are what the partitioner reads. With --held-out the shipped tables are judged instead: it leaves
-    with 3 where more than 2 % of the configurations go elsewhere than the tables say, or where they accept what the compiler refuses.
+    Answers are kept as they come (OUTPUT/answers): the same command goes on where it was interrupted. The tables are
+    OUTPUT/<soc>.json; in rknn_ep/partitioning/tables they are what the partitioner reads. With --held-out the shipped tables are
+    judged instead: it leaves with 3 where more than 2 % of the configurations go elsewhere than the tables say, or where they
+    accept what the compiler refuses.
 
     Example: `rknn-ep toolkit probe --target rk3588`
 
@@ -80,7 +81,7 @@ def _probe(
     if not same_as:
         with progress() as show:
             answers = survey.run(configurations, target, precisions, show)
-        made = tables.table(target, configurations, answers, version, day)
+        made = tables.table(target, configurations, answers, version, day, partial=bool(operators))
     else:
         donor = plugins().target(same_as)
         names = sorted(configurations)

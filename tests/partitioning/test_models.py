@@ -52,7 +52,8 @@ def test_nearly_all_the_work_is_on_the_npu_of_rk3588(name: str, precision: str) 
 @pytest.mark.parametrize("soc", TARGETS)
 def test_text_detection_is_one_partition_everywhere(soc: str) -> None:
     fetch, shapes, _ = NETWORKS["det"]
-    made = plan(view(fetch(), shapes), TARGETS[soc], "int8")
+    precision = "fp16" if soc == "rk2118" else "int8"  # its compiler dies of every quantised convolution
+    made = plan(view(fetch(), shapes), TARGETS[soc], precision)
     assert len(made.partitions) == 1
     assert build(made).macs.npu_share >= 0.95
 

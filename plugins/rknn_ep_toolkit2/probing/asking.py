@@ -11,7 +11,7 @@ with float16: such an operator is asked between two neighbours (Abs), which are 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -37,11 +37,12 @@ from rknn_ep_toolkit2.worker import workers
 LAYOUT = frozenset({"Reshape", "Transpose", "exDataConvert", "Expand"})
 """Native operators that the compiler puts around others. On the CPU side beside what is computed on the NPU they make a
 finding `mixed`."""
+RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 NO_WORK = frozenset({"Reshape", "exDataConvert"})
 """Those that are no work of the NPU's by themselves."""
 NEIGHBOUR = "neighbour_of_"
 _OF_NEIGHBOURS = NO_WORK | {"LeakyRelu", "Transpose"}
-"""What a neighbour itself becomes, and what is put around it. Other operators are called after a neighbour when they begin there."""
+"""What a neighbour itself becomes, and what is put around it. Others are called after a neighbour where they begin."""
 SECONDS = 40.0
 """Most builds take one; what takes this long hangs, and is refused."""
 CRASHES = ("signal", "exit")
@@ -88,9 +89,10 @@ class Answer:
         return {key: value for key, value in asdict(self).items() if value or key == "unit"}
 
     @classmethod
-    def of(cls, data: dict[str, Any]) -> Answer:
+    def of(cls, data: Mapping[str, Any]) -> Answer:
         """Read the JSON form."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**read)
 
 
 def view_of(configuration: Configuration) -> View:
@@ -202,11 +204,12 @@ def ask(question: Question) -> Answer:
     table = read_layers(job.log)
     if table is None:
         return Answer("unmeasured", why="no layer table was printed", quantized=question.quantized)
-    return judged(table.layers, question.quantized)
+    reshapes = all(node.facts.op_type in RESHAPES for node in question.view.nodes)
+    return judged(table.layers, question.quantized, reshapes)
 
 
-def judged(layers: Sequence[Layer], quantized: bool) -> Answer:
-    """What a layer table comes to, neighbours left out."""
+def judged(layers: Sequence[Layer], quantized: bool, reshapes: bool = False) -> Answer:
+    """What a layer table comes to, neighbours left out; of nothing but `reshapes` the Reshape itself decides."""
     layers = [layer for layer in layers if not (layer.name.startswith(NEIGHBOUR) and layer.native in _OF_NEIGHBOURS)]
     on_cpu = [layer.native for layer in layers if layer.unit != "npu"]
     computing = [layer for layer in layers if layer.unit == "npu" and layer.native not in NO_WORK]
@@ -215,7 +218,7 @@ def judged(layers: Sequence[Layer], quantized: bool) -> Answer:
     elif not on_cpu:
         unit = "npu"
     else:
-        unit = "mixed" if computing and LAYOUT.issuperset(on_cpu) else "cpu"
+        unit = "mixed" if computing and not reshapes and LAYOUT.issuperset(on_cpu) else "cpu"
     return Answer(
         unit,
         native=tuple(layer.native for layer in layers),

@@ -55,6 +55,7 @@ def table(
     version: str,
     day: date,
     *,
+    partial: bool = False,
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole table.
@@ -65,16 +66,20 @@ def table(
         answers: what the compiler said.
         version: of the toolkit.
         day: of the asking.
-        before: the table that is there; its limits are kept, and its cases that were not asked now.
+        partial: only some of the catalogue was asked; the table keeps its other cases, and says of these where they are from.
+        before: the table that is there; its limits are kept. The package's, unless given.
     """
     before = shipped(target.name) if before is None else before
     source = f"one-operator models through RKNN-Toolkit2 {version} for {target.name}, {day.isoformat()}"
-    cases = {name: entry for name, entry in before["cases"].items() if name in configurations}
+    cases: dict[str, Any] = dict(before["cases"]) if partial else {}
     for name, configuration in configurations.items():
         found = {column: answers[name, column] for column in COLUMNS if (name, column) in answers}
         if found:
-            cases[name] = _described(configuration) | {column: _finding(found.get(column), target, column) for column in COLUMNS}
+            asked = {column: _finding(found.get(column), target, column) for column in COLUMNS}
+            cases[name] = _described(configuration) | ({"source": f"{source}, case {name}"} if partial else {}) | asked
     cases |= {name: {**entry, "opset": 17, "fp16": FOLDED_AWAY, "int8": FOLDED_AWAY} for name, entry in STANDING.items()}
+    if partial:
+        return {**before, "cases": dict(sorted(cases.items()))}
     return {
         "format": 1,
         "soc": target.name,

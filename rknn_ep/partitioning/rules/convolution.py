@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
+
 from rknn_ep.partitioning.rules.common import Case, Refuse, Rule, data, float_types, integer, integers, ranked, shape, text
 from rknn_ep.partitioning.rules.windows import Window, window
 from rknn_ep.records import NodeFacts
@@ -23,7 +26,8 @@ def conv(node: NodeFacts) -> Case:
             "Conv3d" if rank == 5 else "Conv1d_dw" if depthwise else "Conv1d_group4" if group > 1 else "Conv1d", native, spatial
         )
     if data(node, 1).constant is None:
-        return _case("Conv_dynW_dw" if depthwise else "Conv_dynW", native, spatial)
+        computed = _case("Conv_dynW_dw" if depthwise else "Conv_dynW", "ConvComputed", spatial)
+        return replace(computed, figures={**computed.figures, "weight": (prod(weight[1:]),)})
     if group > 1:
         return _case("Conv_dw" if depthwise else "Conv_group4", native, spatial)
     return _case("Conv_1x1" if set(weight[2:]) == {1} else "Conv", native, spatial)

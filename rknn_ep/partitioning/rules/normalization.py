@@ -68,6 +68,8 @@ def lp(node: NodeFacts) -> Case:
     rank = ranked(data(node), 2, 3, 4)
     expect(node, "p", 2, 2)
     axis = axis_of(node, rank, -1)
+    if axis == 0:
+        return Case("LpNormalization_ax0")
     return Case("LpNormalization_2d" if rank < 4 else "LpNormalization_last" if axis == 3 else "LpNormalization")
 
 

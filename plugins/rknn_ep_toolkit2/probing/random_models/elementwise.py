@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from rknn_ep.partitioning.rules.elementwise import COMPARISONS, UNARY
 from rknn_ep_toolkit2.probing.random_models.dice import Dice
@@ -12,7 +13,7 @@ RANKS = (1, 2, 3, 4, 4, 4, 5)
 
 
 def unary(op: str, dice: Dice) -> None:
-    attributes = {}
+    attributes: dict[str, Any] = {}
     if op in ("Elu", "LeakyRelu", "ThresholdedRelu", "Celu") and dice.chance(0.5):
         attributes["alpha"] = dice.number(0.05, 2.0)
     if op == "HardSigmoid" and dice.chance(0.5):

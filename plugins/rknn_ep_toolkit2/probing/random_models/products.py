@@ -71,9 +71,7 @@ def recurrent(op: str, dice: Dice) -> None:
     if dice.chance(0.8):
         inputs.append(dice.weight(ways, 2 * gates * hidden))
     reset = 1 if op == "GRU" and dice.chance(0.5) else None
-    dice.node(
-        op, inputs, hidden_size=hidden, direction=direction if direction != "forward" else None, linear_before_reset=reset
-    )
+    dice.node(op, inputs, hidden_size=hidden, direction=direction if direction != "forward" else None, linear_before_reset=reset)
 
 
 DRAWS: dict[str, Callable[[Dice], None]] = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from rknn_ep_toolkit2.probing.random_models.dice import CHANNELS, Dice
 
 
-def window(dice: Dice, axes: int, largest: int) -> dict[str, list[int]]:
+def window(dice: Dice, axes: int, largest: int) -> dict[str, Any]:
     """Kernel, strides and pads; pads below the kernel."""
     kernel = [dice.integer(1, 5 if dice.chance(0.7) else largest) for _ in range(axes)]
     if dice.chance(0.6):
@@ -46,7 +47,7 @@ def conv(kind: str, dice: Dice) -> None:
         inputs[1] = dice.input([out, channels, *found["kernel_shape"]])
     if dice.chance(0.6):
         inputs.append(dice.weight(out))
-    extra = {} if "pads" in found else {"auto_pad": dice.pick(("SAME_UPPER", "SAME_LOWER", "VALID"))}
+    extra: dict[str, Any] = {} if "pads" in found else {"auto_pad": dice.pick(("SAME_UPPER", "SAME_LOWER", "VALID"))}
     if "auto_pad" in extra:
         found.pop("dilations", None)
     dice.node("Conv", inputs, group=group if group > 1 else None, **found, **extra)
@@ -68,9 +69,7 @@ def conv_transpose(dice: Dice) -> None:
         inputs.append(dice.weight(per_group * group))
     padding = [1] * axes if found["strides"][0] > 1 and dice.chance(0.2) else None
     dilations = [2] * axes if dice.chance(0.1) else None
-    dice.node(
-        "ConvTranspose", inputs, group=group if group > 1 else None, output_padding=padding, dilations=dilations, **found
-    )
+    dice.node("ConvTranspose", inputs, group=group if group > 1 else None, output_padding=padding, dilations=dilations, **found)
 
 
 def pool(op: str, dice: Dice) -> None:
