@@ -19,10 +19,10 @@ import onnx_ir as ir
 
 from rknn_ep.graph import View, normalize, serialize
 from rknn_ep.graph.load import load_model
+from rknn_ep.graph.wiring import wire
 from rknn_ep.partitioning.extract import extract
 from rknn_ep.partitioning.partitioner import Partition
 from rknn_ep.partitioning.patterns import native_groups
-from rknn_ep.partitioning.wiring import wire
 from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.operators import Role, role
 from rknn_ep.quantization.qdq import quantize, scheme_for, tensors_to_observe
