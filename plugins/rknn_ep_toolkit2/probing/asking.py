@@ -125,7 +125,7 @@ def prepare(name: str, view: View, target: Target, precision: str) -> Question:
 def _whole(view: View) -> Partition:
     """Everything as one partition."""
     wiring = wire(view.model.graph)
-    ends = [group[-1] for group in native_groups(view, wiring)]
+    ends = [group[-1] for group in native_groups(view)]
     constants = view.model.graph.initializers
     return Partition(
         name="configuration",
