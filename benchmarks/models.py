@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,14 +50,26 @@ def real_cases(folder: Path) -> Iterator[Case]:
 @cache
 def efficientnet_lite0() -> Path | None:
     """The exported model, or None with a line on stderr that says what is missing."""
-    from _pytest.outcomes import Skipped
-
     from tests import models
 
+    return _exported("EfficientNet-Lite0", models.efficientnet_lite0)
+
+
+@cache
+def minilm() -> Path | None:
+    """The exported transformer, or None as above."""
+    from tests import models
+
+    return _exported("all-MiniLM-L6-v2", models.minilm)
+
+
+def _exported(name: str, make: Callable[[], Path]) -> Path | None:
+    from _pytest.outcomes import Skipped
+
     try:
-        return models.efficientnet_lite0()
+        return make()
     except (Skipped, ImportError) as reason:
-        print(f"  EfficientNet-Lite0 is left out: {reason}", file=sys.stderr)
+        print(f"  {name} is left out: {reason}", file=sys.stderr)
         return None
 
 

@@ -28,6 +28,7 @@ from rknn_ep_tvm import targets
 from rknn_ep_tvm.carriers import partition_call, planned
 from rknn_ep_tvm.importing import Imported
 from rknn_ep_tvm.relax_calibration import write_samples
+from rknn_ep_tvm.relax_layout import channels_first
 from rknn_ep_tvm.relax_onnx import Converted, to_onnx
 from rknn_ep_tvm.relax_region import Region, compile_region
 from rknn_ep_tvm.relax_simplify import simplify
@@ -48,7 +49,7 @@ def partition_for_rknn(
 
     Args:
         mod: a module whose `function` holds Relax operators on static shapes, as TVM's frontends and `relax.Function`s written
-            by hand do; channels first.
+            by hand do. Convolutions with their channels last get them first; the function's parameters and results keep theirs.
         target: `rk3588`, or a TVM target's name: `rockchip/rk3588`, `rockchip/rk3588-sim`.
         function: the function to partition.
         progress: called as the work goes on.
@@ -85,6 +86,7 @@ def _parsed(target: str, options: Mapping[str, Any]) -> Options:
 def _cut(mod: IRModule, name: str, options: Options) -> tuple[IRModule, Plan, Converted]:
     if name not in {variable.name_hint for variable in mod.get_global_vars()}:
         raise ModelError(f"the module has no function '{name}'", remedy="Name another: partition_for_rknn(mod, function=...).")
+    mod = channels_first(mod, name)
     converted = to_onnx(mod[name])
     plan = make_plan(load_source(converted.model.SerializeToString(), options), options, plugins())
     return _merge(simplify(mod, name, converted), _planned(mod[name], converted, plan)), plan, converted

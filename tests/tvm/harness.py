@@ -92,6 +92,21 @@ def compiled(mod: Any, target: Any = TARGET) -> Any:
     return tvm.compile(mod, target=target, relax_pipeline="rknn")
 
 
+def calls(mod: Any) -> list[str]:
+    """Operators and external functions that `main` calls, in order."""
+    from tvm import relax
+
+    found = []
+
+    def look(expression: Any) -> None:
+        if isinstance(expression, relax.Call):
+            external = expression.op.name == "relax.call_dps_packed"
+            found.append(str(expression.args[0].global_symbol) if external else expression.op.name)
+
+    relax.analysis.post_order_visit(mod["main"], look)
+    return found
+
+
 def through_onnxruntime(model: onnx.ModelProto | Path, folder: Path, *inputs: np.ndarray[Any, Any], **options: Any) -> Any:
     """(outputs, EPContext model) of the same model compiled for ONNX Runtime, in a cache of its own."""
     import onnxruntime

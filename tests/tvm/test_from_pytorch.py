@@ -28,7 +28,7 @@ from tvm.relax.frontend.torch import from_exported_program
 import rknn_ep_tvm
 from rknn_ep_tvm.running import RUN
 from tests.importers.test_pytorch import Block, EfficientNetLite0, image
-from tests.tvm.test_relax_partition import calls
+from tests.tvm.harness import calls
 
 FLOAT16 = 2**-9
 """Relative to the largest output: float16 has 11 bits, and a few roundings lie on the way."""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rknn_ep.errors import CalibrationError, ModelError, OptionError, ShapeError
-from tests import models
 from tests.tvm import harness
+from tests.tvm.harness import calls
 
 tvm = pytest.importorskip("tvm")
 from tvm import relax  # noqa: E402
@@ -54,19 +54,6 @@ def network(*, cpu_in_the_middle: bool = False, batch: Any = 1) -> Any:
 
 def partitioned(mod: Any, **options: Any) -> Any:
     return rknn_ep_tvm.partition_for_rknn(mod, target=harness.TARGET, **{**harness.SMALL, **options})
-
-
-def calls(mod: Any) -> list[str]:
-    """Operators and external functions that `main` calls, in order."""
-    found = []
-
-    def look(expression: Any) -> None:
-        if isinstance(expression, relax.Call):
-            external = expression.op.name == "relax.call_dps_packed"
-            found.append(str(expression.args[0].global_symbol) if external else expression.op.name)
-
-    relax.analysis.post_order_visit(mod["main"], look)
-    return found
 
 
 def samples(folder: Path, count: int = 24) -> Path:
@@ -186,24 +173,3 @@ def test_control_flow_is_refused() -> None:
         builder.emit_func_output(value)
     with pytest.raises(ModelError, match="control flow"):
         partitioned(builder.get())
-
-
-@pytest.mark.slow
-@pytest.mark.models
-@pytest.mark.parametrize("name", ["cls", "efficientnet_lite0", "det"])
-def test_real_models_from_relax(name: str) -> None:
-    """TVM's own frontend makes the module, nothing partitioned; then at least 95 % of the MACs go to the NPU."""
-    source, shapes = {
-        "cls": (models.ppocr_cls, "x:1,3,48,192"),
-        "efficientnet_lite0": (models.efficientnet_lite0, ""),
-        "det": (models.ppocr_det, "x:1,3,480,480"),
-    }[name]
-    plain, _ = rknn_ep_tvm.from_onnx(source(), target=harness.TARGET, input_shapes=shapes, min_partition_macs=10**15)
-    assert RUN not in calls(plain)
-    mod, report = rknn_ep_tvm.partition_for_rknn(plain, target=harness.TARGET)
-    assert report.to_dict()["macs"]["npu_share"] >= 0.95
-    assert calls(mod).count(RUN) <= 3
-    values = harness.random([int(dim) for dim in plain["main"].params[0].ty.shape])
-    for found, expected in zip(harness.run(harness.compiled(mod), values), on_the_cpu(plain, values), strict=True):
-        cosine = np.vdot(found, expected) / np.linalg.norm(found) / np.linalg.norm(expected)
-        assert cosine > 0.999  # float16 through some hundred operators

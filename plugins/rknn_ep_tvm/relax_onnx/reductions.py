@@ -5,7 +5,17 @@ from __future__ import annotations
 from rknn_ep_tvm.relax_onnx.writer import CallWriter, UnsupportedCallError, converter
 
 
-@converter("relax.mean", "relax.max", "relax.min", "relax.prod")
+@converter("relax.mean")
+def mean(call: CallWriter) -> str:
+    """Over a picture's rows and columns it is the pool that the planner knows, over anything else ReduceMean."""
+    rank, axes = len(call.shape()), call.attribute("axis")
+    if axes is None or rank != 4 or {axis % rank for axis in axes} != {2, 3}:
+        return call.node("ReduceMean", call.inputs, axes=axes, keepdims=int(call.attribute("keepdims")))
+    pooled = call.node("GlobalAveragePool", call.inputs)
+    return pooled if call.attribute("keepdims") else call.node("Reshape", [pooled, call.constant(call.result)])
+
+
+@converter("relax.max", "relax.min", "relax.prod")
 def reduction(call: CallWriter) -> str:
     """Over axes, all of them where none is named."""
     operator = f"Reduce{call.call.op.name.removeprefix('relax.').capitalize()}"
