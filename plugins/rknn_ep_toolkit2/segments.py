@@ -29,11 +29,13 @@ class Cut:
     zero_point: int
     """In the codes' own type."""
     dtype: np.dtype[Any]
+    leaves_as: str = ""
+    """The model's output that is its dequantised values, where there is one."""
 
     @property
     def seen(self) -> str:
         """Name under which `expose` gives its dequantised values."""
-        return f"{self.codes}__seen"
+        return self.leaves_as or f"{self.codes}__seen"
 
     def to_codes(self, real: Array) -> Array:
         """The codes of dequantised values: these lie on the grid, so this is exact."""
@@ -61,6 +63,7 @@ def find_cuts(model: ir.Model, stored: Collection[str]) -> tuple[Cut, ...]:
                     float(scale.item()),
                     int(zero.item()),
                     zero.dtype,
+                    next((reader.outputs[0].name or "" for reader in back if reader.outputs[0].is_graph_output()), ""),
                 )
             )
     return tuple(cuts)
@@ -69,11 +72,14 @@ def find_cuts(model: ir.Model, stored: Collection[str]) -> tuple[Cut, ...]:
 def expose(model: ir.Model, cuts: Collection[Cut]) -> ir.Model:
     """A copy with the dequantised values of each cut as a further output, called `Cut.seen`.
 
-    Each gets a DequantizeLinear of its own: the toolkit fails on some outputs that are also read inside.
+    Each gets a DequantizeLinear of its own: the toolkit fails on some outputs that are also read inside. What leaves the model
+    already is not given a second time: it crashes of some that are (SIGSEGV).
     """
     copy = model.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}
     for cut in cuts:
+        if cut.leaves_as:
+            continue
         down = values[cut.codes].producer()
         assert down is not None
         seen = ir.Node("", DEQUANTIZE, [values[cut.codes], *down.inputs[1:]], name=cut.seen)

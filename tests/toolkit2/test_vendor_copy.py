@@ -178,3 +178,24 @@ def test_what_need_not_be_rewritten_stays() -> None:
     net = Net((1, 4, 8, 8))
     net.add("PRelu", net.add("AveragePool", "x", kernel_shape=[2, 2]), net.constant(4, 1, 1))
     assert lower(ir.from_proto(onnx.load_model_from_string(net.model("prelu1_out")))) == ()
+
+
+def test_a_tensor_that_leaves_the_model_is_not_made_an_output_twice(tmp_path: Path) -> None:
+    from rknn_ep_toolkit2.segments import expose, find_cuts
+
+    net = Net((1, 16, 8, 8))
+    a = net.conv("x", 16, 16)
+    b = net.conv(net.add("Sigmoid", a), 16, 16)
+    (request,) = requests(net.model(a, b), tmp_path, net.shape)
+    model = ir.from_proto(onnx.load_model_from_string(vendor_copy(request.model, "p").content))
+    outputs = [value.name for value in model.graph.outputs]
+    stored = {value.name or "" for node in model.graph for value in node.outputs}
+    cuts = find_cuts(model, stored)
+    assert {cut.seen for cut in cuts} >= set(outputs)
+    seen = expose(model, cuts)
+    names = [value.name for value in seen.graph.outputs]
+    assert len(names) == len(set(names)) and set(names) == {*outputs, *(cut.seen for cut in cuts)}
+    x = samples(net.shape, 1)[0]
+    plain, given = run(ir.to_proto(model).SerializeToString(), {"x": x}), run(ir.to_proto(seen).SerializeToString(), {"x": x})
+    for name, value in zip(outputs, plain, strict=True):
+        np.testing.assert_array_equal(given[names.index(name)], value)
