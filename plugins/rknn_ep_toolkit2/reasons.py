@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 BORDER = "sums on the border of two codes: the vendor rescales in another order than float32 does"
+MOST_ON_BORDERS = 0.01
+"""Share of values that can be there: where more differ, something else is the cause."""
+_SUMS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Flatten", "Reshape", "Add", "Mul", "Sub"})
 _FLOAT = frozenset({"LayerNormalization", "Softmax", "LogSoftmax", "Erf", "Gelu", "Exp", "Sqrt", "Div", "Pow", "Reciprocal"})
 _AVERAGES = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
 
 
-def reason(native: str, nodes: Sequence[str], merged: bool = False) -> str:
+def reason(native: str, nodes: Sequence[str], differing: float, merged: bool = False) -> str:
     """In words, from the native operators and the ONNX nodes between two stored tensors.
 
     Args:
         native: the vendor's operators, separated by commas.
         nodes: "Conv name".
+        differing: share of values that are not equal, 0 to 1.
         merged: whether weights among them were rewritten by the compiler.
     """
     kinds = {node.split()[0] for node in nodes}
@@ -32,6 +36,6 @@ def reason(native: str, nodes: Sequence[str], merged: bool = False) -> str:
         return "SiLU is one lookup there, without the rounding of the Sigmoid that the QDQ model has"
     if any(one.startswith("Conv") and one not in ("Conv", "ConvRelu", "ConvClip") for one in operators):
         return "the activation is fused, without the rounding between it and the convolution"
-    if kinds <= {"Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Flatten", "Reshape", "Add", "Mul", "Sub"}:
+    if differing <= MOST_ON_BORDERS and kinds <= _SUMS:
         return BORDER
     return "not known"

@@ -298,7 +298,7 @@ class _Parts:
             self.cuts, self.agreements, _between(self.model, self.cuts, self.table), strict=True
         ):
             merged = any(node.partition(" ")[2] in self.merged for node in nodes)
-            why = reason(native, nodes, merged) if agreement.exact < agreement.count else ""
+            why = reason(native, nodes, 1 - agreement.share_exact, merged) if agreement.exact < agreement.count else ""
             found.append(LayerRow(cut.tensor, native, nodes, agreement, why))
         return found
 
