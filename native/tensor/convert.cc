@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kTile = 256;  // pixels that are converted and moved at a time: they stay in the nearest cache
 constexpr size_t kTileChannels = 16;
+constexpr size_t kWidePixels = 128;  // where pixels are wider than that
 constexpr size_t kBytes = 256;
 constexpr size_t kWidest = 8;  // bytes of the widest element
 
@@ -99,7 +100,7 @@ Converter::Converter(const Side& from, const Side& to)
     throw std::invalid_argument("tensors of different shapes");
   }
   identical_ = same_type_ && same_memory(a, b);
-  affine_fits_ = fit_affine();
+  byte_way_ = fit_bytes();
   const bool merged = dense_rows(a) && dense_rows(b);
   planes_ = merged ? 1 : a.height;
   pixels_ = merged ? a.height * a.width : a.width;
@@ -116,30 +117,33 @@ Converter::Converter(const Side& from, const Side& to)
   }
 }
 
-// Dividing is slow; for 256 codes one can see whether multiplying does the same.
-bool Converter::fit_affine() {
+Converter::ByteWay Converter::fit_bytes() {
   const auto is_byte = [](const Side& side) { return side.type == RKNN_TENSOR_INT8 || side.type == RKNN_TENSOR_UINT8; };
-  if (same_type_ || !is_byte(from_) || !is_byte(to_) || from_.layout.elements() < kBytes) return false;
+  if (same_type_ || !is_byte(from_) || !is_byte(to_) || from_.layout.elements() < kBytes) return ByteWay::kDivide;
   const double from_scale = from_.codes ? from_.scale : 1, to_scale = to_.codes ? to_.scale : 1;
   const double from_zero = from_.codes ? from_.zero_point : 0, to_zero = to_.codes ? to_.zero_point : 0;
   affine_.a = static_cast<float>(from_scale / to_scale);
   affine_.b = static_cast<float>(to_zero - from_zero * from_scale / to_scale);
   affine_.from_signed = from_.type == RKNN_TENSOR_INT8;
   affine_.to_signed = to_.type == RKNN_TENSOR_INT8;
-  if (!(affine_.a < 4096) || !(affine_.b < 4e6f && affine_.b > -4e6f)) return false;
-  if (affine_.a == 1 && std::abs(affine_.b) == 128) return false;  // the sign bit alone: faster still
+  if (!(affine_.a < 4096) || !(affine_.b < 4e6f && affine_.b > -4e6f)) return ByteWay::kDivide;
+  if (affine_.a == 1 && std::abs(affine_.b) == 128) return ByteWay::kDivide;  // the sign bit alone: faster still
   uint8_t all[kBytes], divided[kBytes], multiplied[kBytes];
   for (size_t i = 0; i < kBytes; ++i) all[i] = static_cast<uint8_t>(i);
   kernels().elements(from_, to_, all, divided, kBytes);
+  if (fit_line(divided, from_scale / to_scale, affine_.from_signed, affine_.to_signed, line_)) return ByteWay::kLine;
   kernels().affine(affine_, all, multiplied, kBytes);
-  return std::memcmp(divided, multiplied, kBytes) == 0;
+  return std::memcmp(divided, multiplied, kBytes) == 0 ? ByteWay::kAffine : ByteWay::kDivide;
 }
 
 void Converter::elements(const uint8_t* from, uint8_t* to, uint64_t count) const {
-  if (affine_fits_) {
-    kernels().affine(affine_, from, to, count);
-  } else {
-    kernels().elements(from_, to_, from, to, count);
+  switch (byte_way_) {
+    case ByteWay::kLine:
+      return kernels().line(line_, from, to, count);
+    case ByteWay::kAffine:
+      return kernels().affine(affine_, from, to, count);
+    default:
+      kernels().elements(from_, to_, from, to, count);
   }
 }
 
@@ -187,17 +191,17 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
   const Layout& a = from_.layout;
   const Layout& b = to_.layout;
   const bool padded = b.channel_block != b.channels;   // NC1HWC2: the last block is filled up
-  const uint64_t tile = same_type_ ? pixels_ : kTile;  // nothing to keep near
+  const uint64_t step = same_type_ ? pixels_ : kTile;  // moved as they are, elements need no cache
   alignas(32) uint8_t scratch[kTileChannels * kTile * kWidest];
   for (uint64_t n = 0; n < a.batch; ++n) {
-    for (uint64_t c = 0; c < a.channels;) {
-      const uint64_t rest = std::min(b.channel_block - c % b.channel_block, a.channels - c);
-      const uint64_t group = std::min<uint64_t>(rest, kTileChannels);
-      const bool last = c + group == a.channels;
-      const uint64_t fill = last && padded ? b.channel_block - c % b.channel_block - group : 0;
-      for (uint64_t h = 0; h < planes_; ++h) {
-        for (uint64_t p = 0; p < pixels_; p += tile) {
-          const uint64_t count = std::min(tile, pixels_ - p);
+    for (uint64_t h = 0; h < planes_; ++h) {
+      for (uint64_t p = 0; p < pixels_; p += step) {
+        const uint64_t count = std::min(step, pixels_ - p);
+        for (uint64_t c = 0; c < a.channels;) {
+          const uint64_t rest = std::min(b.channel_block - c % b.channel_block, a.channels - c);
+          const uint64_t group = std::min<uint64_t>(rest, kTileChannels);
+          const bool last = c + group == a.channels;
+          const uint64_t fill = last && padded ? b.channel_block - c % b.channel_block - group : 0;
           const uint8_t* source = from + (a.at(n, c, h, 0) + p) * from_size_;
           uint8_t* target = to + (b.at(n, c, h, 0) + p * b.width_step) * to_size_;
           size_t plane_step = a.block_step;
@@ -209,9 +213,9 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
             plane_step = kTile;
           }
           kernels().pack(to_size_, source, plane_step, target, b.width_step, group, fill, count);
+          c += group;
         }
       }
-      c += group;
     }
   }
 }
@@ -219,27 +223,29 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
 void Converter::unpack(const uint8_t* from, uint8_t* to) const {
   const Layout& a = from_.layout;
   const Layout& b = to_.layout;
-  const uint64_t tile = same_type_ ? pixels_ : kTile;
+  // Where a pixel's channels fill several lines of the nearest cache, these must still be there for the next group.
+  const uint64_t step = a.width_step > kTileChannels ? kWidePixels : same_type_ ? pixels_ : kTile;
   alignas(32) uint8_t scratch[kTileChannels * kTile * kWidest];
   for (uint64_t n = 0; n < a.batch; ++n) {
-    for (uint64_t c = 0; c < a.channels;) {
-      const uint64_t group = std::min<uint64_t>({a.channel_block - c % a.channel_block, a.channels - c, kTileChannels});
-      for (uint64_t h = 0; h < planes_; ++h) {
-        for (uint64_t p = 0; p < pixels_; p += tile) {
-          const uint64_t count = std::min(tile, pixels_ - p);
+    for (uint64_t h = 0; h < planes_; ++h) {
+      for (uint64_t p = 0; p < pixels_; p += step) {
+        const uint64_t count = std::min(step, pixels_ - p);
+        for (uint64_t c = 0; c < a.channels;) {
+          const uint64_t group =
+              std::min<uint64_t>({a.channel_block - c % a.channel_block, a.channels - c, kTileChannels});
           const uint8_t* source = from + (a.at(n, c, h, 0) + p * a.width_step) * from_size_;
           uint8_t* target = to + (b.at(n, c, h, 0) + p) * to_size_;
           if (same_type_) {
             kernels().unpack(from_size_, source, a.width_step, target, b.block_step, group, count);
-            continue;
+          } else {
+            kernels().unpack(from_size_, source, a.width_step, scratch, kTile, group, count);
+            for (uint64_t k = 0; k < group; ++k) {
+              elements(scratch + k * kTile * from_size_, target + k * b.block_step * to_size_, count);
+            }
           }
-          kernels().unpack(from_size_, source, a.width_step, scratch, kTile, group, count);
-          for (uint64_t k = 0; k < group; ++k) {
-            elements(scratch + k * kTile * from_size_, target + k * b.block_step * to_size_, count);
-          }
+          c += group;
         }
       }
-      c += group;
     }
   }
 }

@@ -11,6 +11,7 @@
 
 #include "abi/rknn_api.h"
 #include "tensor/layout.h"
+#include "tensor/line.h"
 
 namespace rknn_ep::tensor {
 
@@ -52,7 +53,9 @@ class Converter {
  private:
   enum class Way { kCopy, kRows, kPack, kUnpack, kRepack };
 
-  bool fit_affine();
+  // Dividing is slow; for 256 codes one can see whether something faster does the same.
+  enum class ByteWay { kDivide, kAffine, kLine };
+  ByteWay fit_bytes();
   void elements(const uint8_t* from, uint8_t* to, uint64_t count) const;
   void rows(const uint8_t* from, uint8_t* to) const;
   void pack(const uint8_t* from, uint8_t* to) const;
@@ -65,8 +68,9 @@ class Converter {
   size_t to_size_;
   bool same_type_;
   bool identical_;
-  bool affine_fits_;  // bytes to bytes: the straight line gives what division gives, for every byte
+  ByteWay byte_way_;
   Affine affine_;
+  Line line_;
   Way way_;
   uint64_t planes_;  // rows of height and width that are walked as one: 1, or the height
   uint64_t pixels_;  // elements of such a row

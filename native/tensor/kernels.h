@@ -13,6 +13,7 @@ struct Kernels {
   void (*elements)(const Side& from, const Side& to, const uint8_t* source, uint8_t* target, size_t count);
 
   void (*affine)(const Affine& way, const uint8_t* source, uint8_t* target, size_t count);
+  void (*line)(const Line& line, const uint8_t* source, uint8_t* target, size_t count);
 
   // Interleaves: element (pixel p, channel c) goes from plane c's element p to target[p * step + c]. Planes lie
   // `plane_step` elements apart. `fill` elements after each pixel's channels are set to zero.

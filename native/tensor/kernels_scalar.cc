@@ -24,6 +24,10 @@ void affine(const Affine& way, const uint8_t* source, uint8_t* target, size_t co
   }
 }
 
+void line(const Line& line, const uint8_t* source, uint8_t* target, size_t count) {
+  for (size_t i = 0; i < count; ++i) target[i] = on_line(line, source[i]);
+}
+
 void pack(size_t bytes, const uint8_t* planes, size_t plane_step, uint8_t* target, size_t step, size_t channels,
           size_t fill, size_t pixels) {
   for (size_t p = 0; p < pixels; ++p) {
@@ -45,6 +49,6 @@ void unpack(size_t bytes, const uint8_t* source, size_t step, uint8_t* planes, s
 
 }  // namespace
 
-const Kernels kScalarKernels{elements, affine, pack, unpack};
+const Kernels kScalarKernels{elements, affine, line, pack, unpack};
 
 }  // namespace rknn_ep::tensor

@@ -47,6 +47,32 @@ bool same_numbers(const Side &side, const std::vector<uint8_t> &a,
   return true;
 }
 
+int compare_lines() {
+  int wrong = 0;
+  for (int round = 0; round < 3000; ++round) {
+    Line line;
+    line.factor = static_cast<uint16_t>(below(1 << 16));
+    (below(2) ? line.add : line.subtract) =
+        static_cast<uint16_t>(below(1 << 16));
+    const uint32_t low = below(3);
+    line.low_mask = low ? 0xff : 0;
+    line.low_flip = low == 2 ? 0xff : 0;
+    line.from_flip = below(2) ? 0x80 : 0;
+    line.to_flip = below(2) ? 0x80 : 0;
+    const size_t count = below(200);
+    const std::vector<uint8_t> given = noise(count);
+    std::vector<uint8_t> plain(count), made(count), widest(count);
+    kScalarKernels.line(line, given.data(), plain.data(), count);
+    kVectorKernels.line(line, given.data(), made.data(), count);
+    kernels().line(line, given.data(), widest.data(), count);
+    if (plain != made || plain != widest) {
+      std::printf("line: factor %d, %zu bytes\n", line.factor, count);
+      ++wrong;
+    }
+  }
+  return wrong;
+}
+
 int compare_elements() {
   int wrong = 0;
   for (int round = 0; round < 3000; ++round) {
@@ -105,4 +131,6 @@ int compare_layouts() {
 
 } // namespace
 
-int main() { return compare_elements() + compare_layouts() ? 1 : 0; }
+int main() {
+  return compare_elements() + compare_layouts() + compare_lines() ? 1 : 0;
+}

@@ -15,7 +15,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 NCHW, NHWC, NC1HWC2, FLAT = range(4)
 TYPES = {"float32": 0, "float16": 1, "int8": 2, "uint8": 3, "int16": 4, "uint16": 5, "int32": 6, "uint32": 7, "int64": 8}
-SOURCES = ("convert", "dispatch", "kernels_scalar", "kernels_vector", "layout", "wide")
+SOURCES = ("convert", "dispatch", "kernels_scalar", "kernels_vector", "layout", "line", "wide")
 
 
 class Side(c.Structure):
