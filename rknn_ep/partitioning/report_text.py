@@ -32,7 +32,7 @@ def plain(report: Report) -> str:
     if report.advice:
         lines += ["Advice", *(f"  {sentence}" for sentence in report.advice), ""]
     for title, content in report.sections.items():
-        lines += [title.capitalize(), *(f"  {line}" for line in _flat(content)), ""]
+        lines += [title.capitalize(), *(f"  {line}" for line in _flat(content, most=_MOST_RECORDS)), ""]
     return "\n".join(lines)
 
 
@@ -111,14 +111,20 @@ def _aligned(header: Sequence[str], rows: Rows) -> list[str]:
     return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in everything]
 
 
-def _flat(content: Any, prefix: str = "") -> list[str]:
-    """Nested content as lines of `path: value`."""
+_MOST_RECORDS = 20
+"""Records of one list that a terminal shows: a network has hundreds of layers."""
+
+
+def _flat(content: Any, prefix: str = "", most: int | None = None) -> list[str]:
+    """Nested content as lines of `path: value`; of longer lists of records their number alone."""
     if isinstance(content, Mapping):
-        return [line for key, value in content.items() for line in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+        return [line for key, value in content.items() for line in _flat(value, f"{prefix}.{key}" if prefix else str(key), most)]
     if isinstance(content, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in content):
+        if most is not None and len(content) > most:
+            return [f"{prefix}: {len(content)}, listed in --json and in a report.md or report.json"]
         if all(isinstance(item, Mapping) for item in content):
             return [f"{prefix}[{index}]: {_on_one_line(item)}" for index, item in enumerate(content)]
-        return [line for index, item in enumerate(content) for line in _flat(item, f"{prefix}[{index}]")]
+        return [line for index, item in enumerate(content) for line in _flat(item, f"{prefix}[{index}]", most)]
     return [f"{prefix}: {_plain(content)}" if prefix else _plain(content)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,14 @@ def test_text_forms_hold_the_same_facts() -> None:
         ):
             assert fact in text
     assert made.to_markdown().startswith("# rk3588, fp16")
+
+
+def test_a_terminal_gets_the_number_of_a_long_list_and_a_report_file_all_of_it() -> None:
+    layers = [{"native": f"Conv{index}", "unit": "npu"} for index in range(110)]
+    made = replace(report(), sections={"compilation": {"rknn_0": {"layers": layers, "few": layers[:3]}}})
+    table = made.to_table()
+    assert "rknn_0.layers: 110, listed in --json" in table and "Conv109" not in table and "Conv2" in table
+    assert "Conv109" in made.to_markdown()
 
 
 def test_markdown_tables_are_not_broken_by_names() -> None:
