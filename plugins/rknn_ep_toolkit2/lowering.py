@@ -270,6 +270,15 @@ def _layer(w: _Written) -> ir.Value | None:
     return w.node.outputs[0] if missing else None
 
 
+def _hard_sigmoid(w: _Written) -> ir.Value | None:
+    """Without its attributes the compiler fails when it fuses it into a convolution behind a global average (TypeError)."""
+    missing = {"alpha": 0.2, "beta": 0.5}.items()
+    for name, one in missing:
+        if name not in w.node.attributes:
+            w.node.attributes[name] = ir.AttrFloat32(name, one)
+    return None
+
+
 _LAYER_DEFAULTS = {"axis": ir.AttrInt64("axis", -1), "epsilon": ir.AttrFloat32("epsilon", 1e-5)}
 
 
@@ -309,6 +318,7 @@ _REWRITES: dict[str, Callable[[_Written], ir.Value | None]] = {
     "BatchNormalization": _batch,
     "InstanceNormalization": _instance,
     "GroupNormalization": _group,
+    "HardSigmoid": _hard_sigmoid,
     "LayerNormalization": _layer,
     "Softmax": _softmax,
 }

@@ -65,7 +65,7 @@ def test_a_soc_without_float16_takes_nothing_in_float16() -> None:
 @pytest.mark.parametrize("soc", TARGETS)
 def test_limits_are_ranges_with_a_source(soc: str) -> None:
     limits = load_table(soc).limits
-    assert limits["Conv"]["kernel"].words("kernel") == "kernel in [1, 33]"
+    assert limits["Conv"]["kernel"].words("kernel") == "kernel in [1, 36]"
     assert "Operator List V2.3.2" in limits["Conv"]["kernel"].source
     for rows in limits.values():
         for limit in rows.values():

@@ -16,6 +16,8 @@ def conv(node: NodeFacts) -> Case:
     rank = ranked(data(node), 3, 4, 5)
     weight = shape(data(node, 1))
     spatial = window(node, weight[2:])
+    if rank != 4 and text(node, "auto_pad", "NOTSET").startswith("SAME"):  # fails in the compiler's own ONNX Runtime
+        raise Refuse("attribute", f"auto_pad in {rank - 2} dimensions", "pads")
     group = integer(node, "group", 1)
     depthwise = group > 1 and weight[1] == 1 and weight[0] == group
     native = "DepthwiseConv" if depthwise else "Conv"

@@ -25,6 +25,7 @@ from rknn_ep.partitioning.rules.common import (
     given,
     lowered,
     ranked,
+    shape,
     typed,
 )
 from rknn_ep.records import NodeFacts
@@ -130,6 +131,8 @@ def arithmetic(node: NodeFacts) -> Case:
         case = special(constants)
         if case.name == "Div_const_first":  # in five dimensions: AttributeError
             ranked(node.outputs[0], 1, 2, 3, 4)
+        if case.name in ("Max", "Max_const", "l_Min") and len(shape(node.outputs[0])) != 4:
+            return Case(f"{case.name}_3d", note=case.note)  # the NPU's maximum is of four dimensions
         return case
     if node.op_type == "Mod":
         expect(node, "fmod", 0, 1)

@@ -98,7 +98,7 @@ def one_of_many(node: NodeFacts) -> Case:
     rank = ranked(data(node), 1, 2, 3, 4)
     axis = axis_of(node, rank, -1)
     if node.op_type == "Hardmax" and rank == 4 and axis == 3:
-        return Case("Hardmax_last")
+        return Case("Hardmax_last" if shape(data(node))[3] % 8 == 0 else "Hardmax_last_odd")
     return Case(node.op_type if rank == 4 and axis == 1 else f"{node.op_type}_2d")
 
 

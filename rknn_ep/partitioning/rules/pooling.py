@@ -77,7 +77,7 @@ def global_pool(node: NodeFacts) -> Case:
     float_types(node)
     one_output(node)
     if node.op_type == "GlobalLpPool":
-        ranked(data(node), 4)
+        ranked(data(node), 3, 4)
         return Case("GlobalLpPool")
     rank = ranked(data(node), *((3, 4, 5) if node.op_type == "GlobalAveragePool" else (3, 4)))
     return Case(node.op_type if rank == 4 else f"{node.op_type}_{rank}d")
