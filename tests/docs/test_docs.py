@@ -99,7 +99,7 @@ def test_the_python_of_a_page_runs(page: Path, folder: Path) -> None:
     if page.name == "tvm.md" and (why := unavailable()):
         missing("tvm", why)
     program = "\n".join(blocks(page, "python"))
-    result = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, f"{program}\n{result.stderr}"
 
 
