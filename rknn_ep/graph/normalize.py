@@ -13,6 +13,7 @@ from rknn_ep.graph.passes.convert_opset import ConvertOpset
 from rknn_ep.graph.passes.fold_affine import FoldAffine
 from rknn_ep.graph.passes.fold_affine_ahead import FoldAffineAhead
 from rknn_ep.graph.passes.freeze_inputs import FreezeInputs
+from rknn_ep.graph.passes.fuse_hard_sigmoid import FuseHardSigmoid
 from rknn_ep.graph.passes.fuse_hard_swish import FuseHardSwish
 from rknn_ep.graph.passes.fuse_layer_normalization import FuseLayerNormalization
 from rknn_ep.graph.passes.infer_and_fold import InferAndFold
@@ -70,6 +71,7 @@ def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimen
         RemoveUnused(provenance, work),
         RemoveIdentity(provenance),
         ConvertOpset(provenance),
+        FuseHardSigmoid(provenance),
         FoldAffine(provenance),
         FuseHardSwish(provenance),
         FuseLayerNormalization(provenance),

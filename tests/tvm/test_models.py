@@ -141,9 +141,8 @@ def test_from_relax_it_is_as_accurate_as_from_onnx(tmp_path: Path, name: str) ->
     )
     for one, other, reference in zip(ours, others, exact, strict=True):
         assert reference.any()
-        # Graphs that are cut and folded differently: what int8 loses differs by about as much as it loses. TVM writes HardSigmoid
-        # as a product, a sum and a clip, whose range calibration must find; it is known for ONNX's operator.
-        assert distance(one, reference) <= 2 * distance(other, reference) + 1e-3
+        # Where TVM's frontend took operators apart, graphs are folded differently: what int8 loses differs by less than it loses.
+        assert distance(one, reference) <= 1.5 * distance(other, reference) + 1e-3
 
 
 def distance(found: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> float:
