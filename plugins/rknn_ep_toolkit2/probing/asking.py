@@ -34,7 +34,7 @@ from rknn_ep_toolkit2.settings import Settings
 from rknn_ep_toolkit2.vendor_copy import vendor_copy
 from rknn_ep_toolkit2.worker import workers
 
-LAYOUT = frozenset({"Reshape", "Transpose", "exDataConvert", "Expand"})
+LAYOUT = frozenset({"Reshape", "Transpose", "exDataConvert", "Expand", "Pad"})
 """Native operators that the compiler puts around others. On the CPU side beside what is computed on the NPU they make a
 finding `mixed`."""
 RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from rknn_ep.partitioning.rules.common import Case, Refuse, Rule, data, float_types, integer, integers, ranked, shape, text
+from rknn_ep.partitioning.rules.common import Case, Refuse, Rule, data, float_types, given, integer, integers, ranked, shape, text
 from rknn_ep.partitioning.rules.windows import Window, window
 from rknn_ep.records import NodeFacts
 
@@ -51,7 +51,8 @@ def conv_transpose(node: NodeFacts) -> Case:
     if max(spatial.strides) > 8:
         return _case("ConvTranspose_s9", "ConvTranspose", spatial)
     if group > 1:
-        depthwise = weight[1] == 1 and weight[0] == group
+        # With a bias the compiler dies of a quantised depthwise one as it does of other groups.
+        depthwise = weight[1] == 1 and weight[0] == group and given(node, 2) is None
         return _case("ConvTranspose_dw" if depthwise else "ConvTranspose_group4", "ConvTranspose", spatial)
     if any(integers(node, "output_padding", ())):
         return _case("ConvTranspose_outpad", "ConvTranspose", spatial)

@@ -84,7 +84,16 @@ def unary(node: NodeFacts) -> Case:
     """One float tensor in, one of the same shape out."""
     float_types(node)
     ranked(data(node), *UP_TO_FIVE)
+    if node.op_type in (*LOWERED, "Neg"):
+        _no_batch_of_volumes(node)
     return LOWERED.get(node.op_type, Case(node.op_type))
+
+
+def _no_batch_of_volumes(node: NodeFacts) -> None:
+    """The compiler fails on a constant beside five dimensions whose first is above 1 (AttributeError: node_use_target_const)."""
+    dims = shape(node.outputs[0])
+    if len(dims) == 5 and dims[0] > 1:
+        raise Refuse("rank", f"a constant and a batch of {dims[0]} in five dimensions", "batch 1 in five dimensions")
 
 
 def shrink(node: NodeFacts) -> Case:
@@ -126,6 +135,8 @@ def arithmetic(node: NodeFacts) -> Case:
     _broadcastable(node)
     operands = [tensor for tensor in node.inputs if tensor is not None]
     constants = [tensor.constant for tensor in operands]
+    if node.op_type in LOWERED or any(value is not None for value in constants):
+        _no_batch_of_volumes(node)
     special = _ARITHMETIC.get(node.op_type)
     if special is not None:
         case = special(constants)
