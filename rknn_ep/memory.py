@@ -27,7 +27,10 @@ DOMAIN_BYTES = 4 << 30
 without more address lines (RK3566, RK3568, RV11xx: dma_bits 32 in the driver) reach no further at all."""
 
 PACKAGE_BYTES = {"rv1103": 64 << 20, "rv1106": 256 << 20}
-"""SoCs whose memory is in their own package, and the most that any of them has (RV1103; RV1106G3)."""
+"""SoCs whose memory is in their own package, and the most that any of them is known to have. No datasheet was at hand.
+RV1103: 64 MB, as Armbian's board file of the Luckfox Pico Mini says. RV1106: 256 MB, as the README of
+frodobots-org/earth-rover-mini says of its RV1106G3; an RV1106G2 has less. RV1103B and RV1106B: unknown, so
+nothing is held against them."""
 MARGIN = 1.6
 """Estimates are held against limits this many times: on seven real partitions the compiler took 1.0 to 1.6 times the weights and
 0.8 to 1.2 times the internal memory that we estimate (docs/doctor.md)."""

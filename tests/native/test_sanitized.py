@@ -72,6 +72,7 @@ SIMULATOR = (
 MODULES = (
     *(f"onnxruntime/test_{name}" for name in ("session", "serializer", "epcontext", "failures", "io_mode", "memory")),
     "runtime/test_session",
+    "runtime/test_dynamic_shapes",
     "compat/test_rknnlite",
     "native/test_board_library",
     *(f"simulator/test_{name}" for name in SIMULATOR),
