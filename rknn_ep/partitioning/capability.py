@@ -211,6 +211,8 @@ def _broken_limit(case: Case, table: Table) -> Verdict | None:
 
 def _verdict(case: Case, table: Table, precision: str) -> Verdict:
     """Read the case's column."""
+    if case.name not in table.cases:
+        return _refused("operator", f"{case.name} was not asked for {table.soc}", "the cases of the SoC's table")
     if precision == "fp16":
         return _from_finding(case, table.cases[case.name]["fp16"], "")
     found = table.cases[case.name]["int8"]

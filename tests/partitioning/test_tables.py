@@ -22,7 +22,7 @@ def named_in_rules() -> set[str]:
     """Every case name that stands literally in a rule module, and the operators that are their own case."""
     modules = [module for _, module in inspect.getmembers(rules, inspect.ismodule)]
     text = "\n".join(inspect.getsource(module) for module in modules)
-    return {name for name in re.findall(r'"((?:l_|p_)?[A-Z][A-Za-z0-9]*_[A-Za-z0-9_]+)"', text) if not name.isupper()}
+    return {name for name in re.findall(r'"((?:l_|p_)?[A-Z][A-Za-z0-9]*(?:_[A-Za-z0-9_]+|[13]d))"', text) if not name.isupper()}
 
 
 @pytest.mark.parametrize("soc", TARGETS)
