@@ -68,6 +68,7 @@ SIMULATOR = (
     "companions",
     "damage",
     "hostile",
+    "own_kernels",
 )
 MODULES = (
     *(f"onnxruntime/test_{name}" for name in ("session", "serializer", "epcontext", "failures", "io_mode", "memory")),
@@ -85,7 +86,7 @@ def test_the_libraries_are_clean(sanitized, module):
     if module.startswith("tvm/") and (why := unavailable()):
         missing("tvm", why)
     command = (sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", f"tests/{module}.py")
-    done = run(*command, env=sanitized, timeout=900)
+    done = run(*command, env=sanitized, timeout=500)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     assert "ERROR: AddressSanitizer" not in done.stderr
     assert "runtime error:" not in done.stderr
