@@ -52,11 +52,22 @@ def executable(module: Any, carrier: str, **options: Any) -> Any:
     return compiled(module, make_target(TARGET, carrier=carrier, **options))
 
 
-def loaded(library: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `main` of a library in a process of its own, on x.npy beside it; y.npy has the result."""
+def loaded(library: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `main` of a library in a process of its own, on x.npy beside it; y.npy has the result. `flags` are Python's."""
     np.save(library.with_name("x.npy"), random())
     files = [str(library), str(library.with_name("x.npy")), str(library.with_name("y.npy"))]
-    return in_new_process("-c", LOAD, *files, **environment)
+    return in_new_process(*flags, "-c", LOAD, *files, **environment)
+
+
+def packages_but_ours(folder: Path) -> Path:
+    """What is installed beside TVM, without rknn-ep: for a Python that is started with -SP."""
+    import tvm
+
+    folder.mkdir()
+    for entry in Path(tvm.__file__).parent.parent.iterdir():
+        if not entry.name.lstrip("_").startswith("rknn_ep"):
+            (folder / entry.name).symlink_to(entry)
+    return folder
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
@@ -123,10 +134,12 @@ def test_cross_compiled_library_is_for_the_board_and_holds_the_bundle(module: An
 def test_without_rknn_ep_the_error_names_it(module: Any, tmp_path: Path, carrier: str) -> None:
     library = tmp_path / "exported.so"
     executable(module, carrier).export_library(str(library))
-    done = loaded(library, TVM_DEVICE_BACKEND_AUTOLOAD="0")  # TVM then knows as little of us as where we are not installed
+    others = packages_but_ours(tmp_path / "packages")
+    done = loaded(library, "-SP", PYTHONPATH=str(others))
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert {"python": "Cannot find ffi::Function rknn_ep.run", "native": "created using {rknn} but a loader"}[carrier] in last
+    assert in_new_process("-SP", "-c", "import rknn_ep", PYTHONPATH=str(others)).returncode == 1
 
 
 def test_partition_of_another_soc_is_refused(module: Any) -> None:
