@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from rknn_ep_tvm.version import unavailable
 from tests.required import missing
@@ -22,16 +23,7 @@ def run(*command: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, **options)
 
 
-@pytest.fixture(scope="module")
-def sanitized(tmp_path_factory) -> dict[str, str]:
-    """Environment in which Python uses a sanitized build of the native libraries."""
-    cmake, compiler = shutil.which("cmake"), shutil.which(os.environ.get("CXX", "g++"))
-    if cmake is None or compiler is None:
-        pytest.skip("needs cmake and g++ (python -m pip install cmake; apt-get install g++)")
-    runtime = run(compiler, "-print-file-name=libasan.so").stdout.strip()
-    if not Path(runtime).is_absolute():
-        pytest.skip("the compiler has no address sanitizer (Debian: libgcc-12-dev)")
-    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("prefix")
+def build_sanitized(cmake: str, build: Path, prefix: Path) -> None:
     for command in (
         (cmake, "-S", "native", "-B", str(build), "-DCMAKE_BUILD_TYPE=Debug", "-DRKNN_EP_SANITIZE=ON"),
         (cmake, "--build", str(build), "--parallel", "2"),
@@ -39,6 +31,23 @@ def sanitized(tmp_path_factory) -> dict[str, str]:
     ):
         done = run(*command)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def sanitized(tmp_path_factory) -> dict[str, str]:
+    """Environment in which Python uses a sanitized build of the native libraries, one for all workers of pytest-xdist."""
+    cmake, compiler = shutil.which("cmake"), shutil.which(os.environ.get("CXX", "g++"))
+    if cmake is None or compiler is None:
+        pytest.skip("needs cmake and g++ (python -m pip install cmake; apt-get install g++)")
+    runtime = run(compiler, "-print-file-name=libasan.so").stdout.strip()
+    if not Path(runtime).is_absolute():
+        pytest.skip("the compiler has no address sanitizer (Debian: libgcc-12-dev)")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    build, prefix = shared / "sanitized-build", shared / "sanitized"
+    with FileLock(shared / "sanitized.lock"):
+        if not prefix.exists():
+            build_sanitized(cmake, build, prefix)
     stdcpp = run(compiler, "-print-file-name=libstdc++.so").stdout.strip()
     return {
         **os.environ,
