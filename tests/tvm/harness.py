@@ -108,14 +108,14 @@ def calls(mod: Any) -> list[str]:
 
 
 def through_onnxruntime(model: onnx.ModelProto | Path, folder: Path, *inputs: np.ndarray[Any, Any], **options: Any) -> Any:
-    """(outputs, EPContext model) of the same model compiled for ONNX Runtime, in a cache of its own."""
+    """(outputs, EPContext model) of the same model compiled for ONNX Runtime's simulated NPU, in a cache of its own."""
     import onnxruntime
 
     import rknn_ep
 
     source = model if isinstance(model, Path) else model.SerializeToString()
     context = folder / "context.onnx"
-    rknn_ep.compile(source, context, cache_dir=folder / "other cache", **options)
+    rknn_ep.compile(source, context, device="simulator", cache_dir=folder / "other cache", **options)
     rknn_ep.register("onnxruntime")
     provider = ("RKNNExecutionProvider", {"target": options["target"], "device": "simulator"})
     session = onnxruntime.InferenceSession(context, providers=[provider, "CPUExecutionProvider"])
