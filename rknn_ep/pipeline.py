@@ -102,11 +102,11 @@ def partition(model: Source, **options: Any) -> Report:
         RknnEpError: the model cannot be read, or an option or shape is missing or wrong.
     """
     from rknn_ep.graph.collector import collector_paused
-    from rknn_ep.partitioning import report
+    from rknn_ep.partitioning.plan_report import describe
 
     parsed = Options.parse(options)
     with collector_paused():
-        made = report.build(plan_model(model, parsed))
+        made = describe(plan_model(model, parsed))
     _write_report(made, parsed)
     return made
 
@@ -118,7 +118,7 @@ def quantize(model: Source, output: str | Path, *, progress: Progress | None = N
         RknnEpError: as `compile`.
     """
     from rknn_ep.graph import serialize
-    from rknn_ep.partitioning import report
+    from rknn_ep.partitioning.plan_report import describe
     from rknn_ep.quantization.stitch import replace_partitions
 
     parsed = Options.parse(options)
@@ -131,7 +131,7 @@ def quantize(model: Source, output: str | Path, *, progress: Progress | None = N
     [quantized], notes = _quantize([plan], parsed, plugins(), progress or _silent)
     parts = [(part, made) for part, made in zip(plan.partitions, quantized, strict=True) if made is not None]
     Path(output).write_bytes(serialize(replace_partitions(plan.view.model, parts)))
-    made_report = report.build(plan, sections={"quantization": notes})
+    made_report = describe(plan, sections={"quantization": notes})
     _write_report(made_report, parsed)
     return made_report
 
@@ -191,14 +191,14 @@ def _build(
     model: ir.Model, options: Options, key: str, cache: Cache, progress: Progress, *, chosen: Chosen, ahead: Ahead | None
 ) -> Build:
     from rknn_ep.artifact.bundle import write_bundle
-    from rknn_ep.partitioning import report
+    from rknn_ep.partitioning.plan_report import describe
 
     manager = plugins()
     progress("planning", 0.0)
     plans = make_plans(model, options, manager)
     plan = plans[0]
     if options.strict:
-        builds.refuse_fallback(report.build(plan))
+        builds.refuse_fallback(describe(plan))
     models, notes = _quantize(plans, options, manager, progress)
     also = [manager.target(name) for name in (ahead.also_targets if ahead else ())]
     _require_precision(plan, also)
@@ -226,7 +226,7 @@ def _build(
             log.warning("without the compiler '%s' (%s) the result holds the simulation alone", name, why)
     progress("done", 1.0)
     sections = {"quantization": notes, "compilation": compile_notes}
-    told = report.build(plan, sections={name: section for name, section in sections.items() if section})
+    told = describe(plan, sections={name: section for name, section in sections.items() if section})
     if all(made.error is None or made.error.lasting for made in results):  # what another try may bring is tried again
         builds.remember(key, built, told, cache)
     _write_report(told, options)
@@ -375,8 +375,7 @@ def _requests(
 
 def _request(plan: Plan, part: Partition, quantized: ir.Model | None, options: Options, manager: PluginManager) -> CompileRequest:
     from rknn_ep.graph import serialize
-    from rknn_ep.partitioning.camera import cameras_of
-    from rknn_ep.partitioning.extract import extract
+    from rknn_ep.partitioning.extract import cameras_of, extract
     from rknn_ep.quantization.plan import partition_samples
 
     model = quantized if quantized is not None else extract(plan.view, part)

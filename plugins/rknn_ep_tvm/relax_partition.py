@@ -21,7 +21,7 @@ from tvm.relax.dpl import is_op, wildcard
 from rknn_ep.errors import ModelError
 from rknn_ep.importing import load_source
 from rknn_ep.options import Options
-from rknn_ep.partitioning import report as reports
+from rknn_ep.partitioning.plan_report import describe
 from rknn_ep.pipeline import Progress, make_plan
 from rknn_ep.plugins import plugins
 from rknn_ep_tvm import targets
@@ -104,7 +104,7 @@ def _compiled(mod: IRModule, name: str, options: Options, progress: Progress | N
             own = replace(options, precision=plan.precision, calibration=given)
             made[region.name_hint], notes[short] = compile_region(merged[region], short, own, progress)
     sections = {"partitions": notes, "relax": converted.reasons}
-    report = reports.build(plan, sections={title: section for title, section in sections.items() if section})
+    report = describe(plan, sections={title: section for title, section in sections.items() if section})
     return Imported(planned(_replace(merged, name, made, options.as_text())), report)
 
 

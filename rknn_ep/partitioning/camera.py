@@ -18,7 +18,6 @@ from rknn_ep.records import Outcome, Verdict
 
 if TYPE_CHECKING:
     from rknn_ep.graph import View
-    from rknn_ep.partitioning.partitioner import Partition
 
 CHANNELS = (1, 3, 4)
 """What the runtime takes as pictures: their native layout is NHWC."""
@@ -63,14 +62,6 @@ def find_cameras(view: View) -> tuple[Camera, ...]:
         ):
             found.append(Camera(value.name or "", pixels.name or "", (places[first], places[second])))
     return tuple(found)
-
-
-def cameras_of(view: View, partition: Partition) -> tuple[Camera, ...]:
-    """The pictures that `partition` takes: both nodes are in it, and nobody outside reads the pixels."""
-    inside = set(partition.nodes)
-    return tuple(
-        camera for camera in find_cameras(view) if inside.issuperset(camera.nodes) and camera.pixels not in partition.outputs
-    )
 
 
 def _only_reader(value: ir.Value) -> ir.Node | None:

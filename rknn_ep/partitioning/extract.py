@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from rknn_ep.partitioning.camera import cameras_of
+from rknn_ep.partitioning.camera import Camera, find_cameras
 
 if TYPE_CHECKING:
     from rknn_ep.graph import View
     from rknn_ep.partitioning.partitioner import Partition
+
+
+def cameras_of(view: View, partition: Partition) -> tuple[Camera, ...]:
+    """The pictures that `partition` takes: both nodes are in it, and nobody outside reads the pixels."""
+    inside = set(partition.nodes)
+    return tuple(
+        camera for camera in find_cameras(view) if inside.issuperset(camera.nodes) and camera.pixels not in partition.outputs
+    )
 
 
 def extract(view: View, partition: Partition) -> ir.Model:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rknn_ep.errors import OptionError
 from rknn_ep.graph.collector import collector_paused
 from rknn_ep.partitioning.borders import Border, border
-from rknn_ep.partitioning.capability import judge
+from rknn_ep.partitioning.capability import judge, stays_float
 from rknn_ep.partitioning.checks import Context, boundary, idle, pays, trim
 from rknn_ep.partitioning.costs import ELEMENT_BYTES, rates
 from rknn_ep.partitioning.cutting import Cut, cut_units
@@ -87,8 +87,6 @@ class Plan:
     @property
     def float_nodes(self) -> frozenset[int]:
         """View nodes that the table keeps in float16 inside a quantised partition."""
-        from rknn_ep.partitioning.capability import stays_float
-
         return frozenset(index for index, verdict in enumerate(self.verdicts) if stays_float(verdict))
 
 

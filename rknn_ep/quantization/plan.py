@@ -16,8 +16,7 @@ from rknn_ep.graph import to_float32
 from rknn_ep.graph.facts import tensor_facts
 from rknn_ep.graph.float32 import half_border, narrow_border
 from rknn_ep.options import Options
-from rknn_ep.partitioning.camera import cameras_of
-from rknn_ep.partitioning.extract import extract
+from rknn_ep.partitioning.extract import cameras_of, extract
 from rknn_ep.partitioning.partitioner import Partition, Plan
 from rknn_ep.plugins import PluginManager
 from rknn_ep.quantization.affine import Range

@@ -13,7 +13,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantiz
 
 from rknn_ep.graph import View, load_model, normalize
 from rknn_ep.partitioning.partitioner import Plan, plan
-from rknn_ep.partitioning.report import build
+from rknn_ep.partitioning.plan_report import describe
 from rknn_ep.records import Outcome
 from tests import models
 from tests.partitioning.helpers import TARGETS
@@ -41,7 +41,7 @@ def view(path: Path, shapes: Shapes) -> View:
 def test_nearly_all_the_work_is_on_the_npu_of_rk3588(name: str, precision: str) -> None:
     fetch, shapes, partitions = NETWORKS[name]
     made = plan(view(fetch(), shapes), TARGETS["rk3588"], precision)
-    report = build(made)
+    report = describe(made)
     assert report.macs.npu_share >= 0.95
     assert len(made.partitions) <= partitions
     assert len(made.verdicts) == len(made.view.nodes)
@@ -55,13 +55,13 @@ def test_text_detection_is_one_partition_everywhere(soc: str) -> None:
     precision = "fp16" if soc == "rk2118" else "int8"  # its compiler dies of every quantised convolution
     made = plan(view(fetch(), shapes), TARGETS[soc], precision)
     assert len(made.partitions) == 1
-    assert build(made).macs.npu_share >= 0.95
+    assert describe(made).macs.npu_share >= 0.95
 
 
 @pytest.mark.models
 def test_softmax_and_transpose_are_the_cpu_sides_on_rk3566() -> None:
     fetch, shapes, _ = NETWORKS["rec"]
-    report = build(plan(view(fetch(), shapes), TARGETS["rk3566"], "fp16"))
+    report = describe(plan(view(fetch(), shapes), TARGETS["rk3566"], "fp16"))
     beside = {entry.op_type for entry in report.verdicts if entry.where == "native_cpu"}
     assert {"Softmax", "Transpose"} <= beside
     assert report.nodes.npu_share < report.nodes.inside_share

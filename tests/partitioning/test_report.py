@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from rknn_ep.partitioning.report import Report, build
+from rknn_ep.partitioning.plan_report import describe
+from rknn_ep.partitioning.report import Report
 from tests.partitioning import helpers
 from tests.partitioning.helpers import node, planned
 
@@ -27,7 +28,7 @@ def report(**options: Any) -> Report:
     ]
     constants = {"w": WEIGHT, "w40": np.zeros((16, 16, 40, 40), np.float32)}
     model = helpers.build(nodes, {"x": (1, 16, 16, 16)}, ["d", "f"], constants)
-    return build(planned(model, **options), sections={"quantization": {"method": "mmse", "tensors": [{"name": "a"}]}})
+    return describe(planned(model, **options), sections={"quantization": {"method": "mmse", "tensors": [{"name": "a"}]}})
 
 
 def test_it_survives_json() -> None:
@@ -92,7 +93,7 @@ def test_a_terminal_gets_the_number_of_a_long_list_and_a_report_file_all_of_it()
 
 def test_markdown_tables_are_not_broken_by_names() -> None:
     model = helpers.build([helper.make_node("Det", ["x"], ["y"], name="a|b")], {"x": (1, 4, 4)}, ["y"])
-    line = next(line for line in build(planned(model)).to_markdown().splitlines() if line.startswith("| Det"))
+    line = next(line for line in describe(planned(model)).to_markdown().splitlines() if line.startswith("| Det"))
     assert "a\\|b" in line
 
 

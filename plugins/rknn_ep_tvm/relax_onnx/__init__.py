@@ -4,7 +4,8 @@ One converter an operator, `@converter("relax.nn.conv2d")`, in elementwise, laye
 walks a function. What no converter takes becomes a node of the domain `tvm.relax`, which every capability table refuses.
 """
 
+from rknn_ep_tvm.relax_onnx import elementwise, layers, reductions, shapes  # noqa: F401  (they fill CONVERTERS)
 from rknn_ep_tvm.relax_onnx.graph import DOMAIN, Converted, to_onnx
-from rknn_ep_tvm.relax_onnx.writer import converters
+from rknn_ep_tvm.relax_onnx.writer import CONVERTERS
 
-__all__ = ["DOMAIN", "Converted", "converters", "to_onnx"]
+__all__ = ["CONVERTERS", "DOMAIN", "Converted", "to_onnx"]

@@ -12,7 +12,7 @@ from onnx import helper
 from tvm import relax
 
 from rknn_ep.errors import ModelError, ShapeError
-from rknn_ep_tvm.relax_onnx.writer import CallWriter, GraphWriter, UnsupportedCallError, converters
+from rknn_ep_tvm.relax_onnx.writer import CONVERTERS, CallWriter, GraphWriter, UnsupportedCallError
 
 DOMAIN = "tvm.relax"
 """Of nodes that stand for calls which have no ONNX counterpart here."""
@@ -148,9 +148,9 @@ class _Walker:
         operator = call.op.name if isinstance(call.op, tvm.ir.Op) else str(getattr(call.op, "name", call.op))
         before = len(self.graph.nodes)
         try:
-            if operator not in converters():
+            if operator not in CONVERTERS:
                 raise UnsupportedCallError("there is no converter for this operator")
-            return converters()[operator](CallWriter(self.graph, call, inputs, name))
+            return CONVERTERS[operator](CallWriter(self.graph, call, inputs, name))
         except UnsupportedCallError as error:
             del self.graph.nodes[before:]
             self.reasons[name] = f"{operator}: {error}"

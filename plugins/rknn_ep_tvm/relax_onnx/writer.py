@@ -13,7 +13,8 @@ from tvm import relax
 Converter = Callable[["CallWriter"], str | list[str]]
 """Writes the nodes of one call and gives the name of its value, or the names of its values."""
 
-_CONVERTERS: dict[str, Converter] = {}
+CONVERTERS: dict[str, Converter] = {}
+"""By operator, `relax.nn.conv2d`; the modules of converters fill it when they are imported, which the package does."""
 
 
 class UnsupportedCallError(Exception):
@@ -25,17 +26,10 @@ def converter(*operators: str) -> Callable[[Converter], Converter]:
 
     def register(function: Converter) -> Converter:
         for operator in operators:
-            _CONVERTERS[operator] = function
+            CONVERTERS[operator] = function
         return function
 
     return register
-
-
-def converters() -> dict[str, Converter]:
-    """Every converter by operator: `relax.nn.conv2d`."""
-    from rknn_ep_tvm.relax_onnx import elementwise, layers, reductions, shapes  # noqa: F401  (they register themselves)
-
-    return _CONVERTERS
 
 
 class GraphWriter:
