@@ -78,6 +78,7 @@ SIMULATOR = (
     "damage",
     "hostile",
     "own_kernels",
+    "convolution_shapes",
 )
 MODULES = (
     *(f"onnxruntime/test_{name}" for name in ("session", "serializer", "epcontext", "failures", "io_mode", "memory")),

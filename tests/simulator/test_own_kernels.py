@@ -1,4 +1,4 @@
-"""`fast` on x64 without VNNI: our own kernels give, code for code, what integer sums and one float32 product give.
+"""`fast` on x64 without VNNI: which operators become our own kernels, and that nothing is lost by it.
 
 The same equality holds for ONNX Runtime's kernels, which other processors take: these tests pass everywhere.
 """
@@ -30,77 +30,6 @@ def own_operators(proto: onnx.ModelProto) -> list[str]:
     entries = bundles.compiled(proto, "int8").entries
     model = onnx.load_model_from_string(entries["simulation_avx2.onnx"])
     return sorted(node.op_type for node in model.graph.node if node.domain == "rknn_ep")
-
-
-def convolve(codes: Array, weights: Array, strides: Any, pads: Any, dilations: Any, group: int) -> Array:
-    """Integer convolution of [N,C,H,W] codes whose zero point is 0, in int64."""
-    top, left, bottom, right = pads
-    padded = np.pad(codes.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right)))
-    out_channels, _, height, width = weights.shape
-    rows = (padded.shape[2] - dilations[0] * (height - 1) - 1) // strides[0] + 1
-    columns = (padded.shape[3] - dilations[1] * (width - 1) - 1) // strides[1] + 1
-    total = np.zeros((len(codes), out_channels, rows, columns), np.int64)
-    inputs, outputs = codes.shape[1] // group, out_channels // group
-    for one in range(group):
-        part = padded[:, one * inputs : (one + 1) * inputs]
-        kernel = weights[one * outputs : (one + 1) * outputs].astype(np.int64)
-        for i in range(height):
-            for j in range(width):
-                y, x = i * dilations[0], j * dilations[1]
-                window = part[:, :, y : y + strides[0] * rows : strides[0], x : x + strides[1] * columns : strides[1]]
-                window = window[:, :, :rows, :columns]
-                total[:, one * outputs : (one + 1) * outputs] += np.einsum("nchw,oc->nohw", window, kernel[:, :, i, j])
-    return total
-
-
-@pytest.mark.parametrize(
-    ("shape", "weights_shape", "strides", "pads", "dilations", "group"),
-    [
-        ((1, 3, 33, 29), (16, 3, 3, 3), (2, 2), (1, 1, 1, 1), (1, 1), 1),
-        ((2, 5, 9, 11), (7, 5, 3, 3), (1, 1), (1, 0, 2, 1), (1, 1), 1),
-        ((1, 64, 13, 7), (33, 64, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
-        ((1, 17, 8, 8), (40, 17, 1, 1), (2, 1), (0, 0, 0, 0), (1, 1), 1),
-        ((1, 32, 10, 12), (24, 32, 3, 5), (1, 2), (2, 4, 2, 4), (2, 2), 1),
-        ((1, 6, 1, 40), (3, 6, 1, 7), (1, 1), (0, 3, 0, 3), (1, 1), 1),
-        ((1, 48, 12, 15), (48, 1, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 48),
-        ((2, 40, 15, 14), (40, 1, 5, 5), (2, 2), (2, 2, 2, 2), (1, 1), 40),
-        ((1, 20, 9, 9), (20, 1, 3, 3), (2, 1), (0, 1, 2, 0), (2, 1), 20),
-        ((1, 5, 7, 7), (5, 1, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 5),
-        ((1, 18, 6, 20), (18, 1, 2, 7), (1, 1), (1, 3, 0, 3), (1, 1), 18),
-        ((1, 16, 3, 3), (16, 1, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 16),
-    ],
-)  # fmt: skip
-def test_convolutions_of_every_kind(
-    library: ctypes.CDLL, tmp_path: Path, shape: Any, weights_shape: Any, strides: Any, pads: Any, dilations: Any, group: int
-) -> None:
-    rng = np.random.default_rng(sum(shape) + sum(weights_shape))
-    x_zero, y_zero, x_scale = 77, 31, np.float32(0.0173)
-    weights = rng.integers(-128, 128, weights_shape).astype(np.int8)
-    codes = rng.integers(0, 256, shape)
-    bias = rng.integers(-5000, 5000, weights_shape[0]).astype(np.int32)
-    w_scale = rng.uniform(0.001, 0.01, weights_shape[0]).astype(np.float32)
-    total = convolve(codes - x_zero, weights, strides, pads, dilations, group) + bias[:, None, None]
-    y_scale = np.float32(np.abs(total * (x_scale * w_scale)[:, None, None]).max() / 200)  # some codes saturate
-    multiplier = ((x_scale * w_scale) / y_scale).astype(np.float32)[:, None, None]
-    expected = np.clip(np.rint(total.astype(np.float32) * multiplier) + y_zero, 0, 255)
-    nodes = [
-        *bundles.pair("x", "xs", "xz", "xd"),
-        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wd"], axis=0),
-        helper.make_node("DequantizeLinear", ["b", "bs"], ["bd"], axis=0),
-        helper.make_node("Conv", ["xd", "wd", "bd"], ["c"], strides=strides, pads=pads, dilations=dilations, group=group),
-        *bundles.pair("c", "ys", "yz", "y"),
-    ]
-    constants = {
-        "xs": x_scale, "xz": np.uint8(x_zero), "w": weights, "ws": w_scale, "wz": np.zeros(len(weights), np.int8),
-        "b": bias, "bs": x_scale * w_scale, "ys": y_scale, "yz": np.uint8(y_zero),
-    }  # fmt: skip
-    proto = bundles.model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, expected.shape)], constants)
-    assert own_operators(proto) == ["Convolution"]
-    path = bundles.bundle(tmp_path / "conv.rknnctx", proto, "int8")
-    values = (codes - x_zero).astype(np.float32) * x_scale
-    for options in (FAST, f"{FAST}\nsimulation_threads=2"):
-        got = run(library, path, values, options)
-        np.testing.assert_array_equal(np.rint(got / y_scale) + y_zero, expected)
 
 
 def hard_swish() -> onnx.ModelProto:

@@ -21,7 +21,8 @@ Picture Convolution::picture(int64_t height, int64_t width) const {
 std::unique_ptr<Convolution> Convolution::make(const ConvolutionShape& shape, const int8_t* weights,
                                                const int32_t* bias, const float* multipliers) {
 #if defined(__x86_64__)
-  return (shape.depthwise ? make_depthwise : make_dense)(shape, weights, bias, multipliers);
+  const auto make = shape.depthwise ? make_depthwise : winograd_fits(shape) ? make_winograd : make_dense;
+  return make(shape, weights, bias, multipliers);
 #else
   throw std::logic_error("these kernels are for x86-64");
 #endif

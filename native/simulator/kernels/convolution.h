@@ -49,6 +49,10 @@ class Convolution {
 
 std::unique_ptr<Convolution> make_dense(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias,
                                         const float* multipliers);
+// Whether make_winograd computes this convolution, with the same result, in less time.
+bool winograd_fits(const ConvolutionShape& shape);
+std::unique_ptr<Convolution> make_winograd(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias,
+                                           const float* multipliers);
 std::unique_ptr<Convolution> make_depthwise(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias,
                                             const float* multipliers);
 

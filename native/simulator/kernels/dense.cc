@@ -1,18 +1,15 @@
 // Every output channel reads every input channel: a product of matrices whose left one, the pixels' surroundings, is
 // gathered and widened to 16 bits a panel at a time.
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "simulator/kernels/convolution.h"
-#include "simulator/kernels/rescale.h"
+#include "simulator/kernels/products.h"
 
 #if defined(__x86_64__)
 namespace rknn_ep::simulator {
 namespace {
 
-constexpr int64_t kBlock = 16;  // output channels at a time: two registers of 32-bit sums
-constexpr int kTile = 6;        // pixels at a time: twelve of the sixteen registers hold sums
 constexpr int64_t kPanel = 54;  // pixels whose widened codes stay in the cache while all weights pass by
 
 // Sixteen codes at a time, and so up to fifteen more than asked for: `words` has room for them, and where `codes` might
@@ -42,31 +39,10 @@ RKNN_EP_AVX2 void multiply(const int16_t* words, int64_t stride, const Block& bl
     sums[row][0] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.bias));
     sums[row][1] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.bias + 8));
   }
-  const int8_t* weights = block.weights;
-  for (int64_t pair = 0; pair < block.pairs; ++pair, weights += 2 * kBlock, words += 2) {
-    const __m256i first = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights)));
-    const __m256i second = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + kBlock)));
-#pragma GCC unroll 8
-    for (int row = 0; row < Rows; ++row) {
-      int32_t two;
-      std::memcpy(&two, words + row * stride, sizeof(two));
-      const __m256i codes = _mm256_set1_epi32(two);
-      sums[row][0] = _mm256_add_epi32(sums[row][0], _mm256_madd_epi16(codes, first));
-      sums[row][1] = _mm256_add_epi32(sums[row][1], _mm256_madd_epi16(codes, second));
-    }
-  }
+  add_products<Rows>(words, stride, block.weights, block.pairs, sums);
 #pragma GCC unroll 8
   for (int row = 0; row < Rows; ++row, output += output_stride) {
-    const __m256i packed = _mm256_packs_epi32(rescale.rounded(sums[row][0], block.multipliers),
-                                              rescale.rounded(sums[row][1], block.multipliers + 8));
-    const __m128i bytes = Rescale::bytes(_mm256_permute4x64_epi64(packed, 0xD8));
-    if (valid == kBlock) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(output), bytes);
-    } else {
-      uint8_t held[kBlock];
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(held), bytes);
-      std::memcpy(output, held, static_cast<size_t>(valid));
-    }
+    rescale.store(sums[row][0], sums[row][1], block.multipliers, valid, output);
   }
 }
 
@@ -89,7 +65,8 @@ class Dense final : public Convolution {
     const int64_t taps = shape.height * shape.width;
     for (int64_t kernel = 0; kernel < shape.kernels; ++kernel) {
       const int8_t* source = weights + kernel * depth_;
-      int8_t* target = weights_.data() + kernel / kBlock * pairs_ * 2 * kBlock + kernel % kBlock * 2;
+      const int64_t lane = interleaved(kernel % kBlock);
+      int8_t* target = weights_.data() + kernel / kBlock * pairs_ * 2 * kBlock + lane * 2;
       int64_t total = 0;
       for (int64_t channel = 0; channel < shape.channels; ++channel) {
         for (int64_t tap = 0; tap < taps; ++tap) {
@@ -100,8 +77,9 @@ class Dense final : public Convolution {
         }
       }
       // Codes are multiplied as they are; what their zero point adds is known.
-      bias_[static_cast<size_t>(kernel)] = static_cast<int32_t>(bias[kernel] - total * shape.input_zero);
-      multipliers_[static_cast<size_t>(kernel)] = multipliers[kernel];
+      const auto at = static_cast<size_t>(kernel / kBlock * kBlock + lane);
+      bias_[at] = static_cast<int32_t>(bias[kernel] - total * shape.input_zero);
+      multipliers_[at] = multipliers[kernel];
     }
   }
 

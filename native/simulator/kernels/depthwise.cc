@@ -10,7 +10,6 @@
 namespace rknn_ep::simulator {
 namespace {
 
-constexpr int64_t kBlock = 16;
 constexpr int64_t kRows = 8;  // output rows in one part of the work
 
 class Depthwise final : public Convolution {
@@ -36,7 +35,7 @@ class Depthwise final : public Convolution {
           weights_[block * static_cast<size_t>(pairs_ * 2 * kBlock) + place(lane, tap)] = weight;
           total += weight;
         }
-        const size_t at = block * kBlock + interleaved(lane);
+        const size_t at = block * kBlock + static_cast<size_t>(interleaved(lane));
         bias_[at] = static_cast<int32_t>(bias[channel] - total * shape.input_zero);
         multipliers_[at] = multipliers[channel];
       }
@@ -65,12 +64,8 @@ class Depthwise final : public Convolution {
                                std::max(shape_.channels, kBlock));
   }
 
-  // Where unpacking puts the sum of a channel: words 0-3 and 8-11 come first, 4-7 and 12-15 after.
-  static size_t interleaved(int64_t lane) {
-    return static_cast<size_t>(lane % 4 + (lane / 8) * 4 + (lane / 4 % 2) * 8);
-  }
   size_t place(int64_t lane, int64_t tap) const {
-    return static_cast<size_t>(tap / 2 * 2 * kBlock) + interleaved(lane) * 2 + static_cast<size_t>(tap % 2);
+    return static_cast<size_t>(tap / 2 * 2 * kBlock + interleaved(lane) * 2 + tap % 2);
   }
 
   // The taps of one output pixel.
@@ -148,7 +143,7 @@ class Depthwise final : public Convolution {
               next < kTaps ? wide(lines[next / Size] + next % Size * column) : _mm256_setzero_si256();
           add_pair(first, second, weights + pair * 2 * kBlock, low, high);
         }
-        store(low, high, multipliers, rescale, output + x * channels + start);
+        rescale.store(low, high, multipliers, kBlock, output + x * channels + start);
 #pragma GCC unroll 8
         for (int row = 0; row < Size; ++row) lines[row] += steps[row];
       }
@@ -166,14 +161,7 @@ class Depthwise final : public Convolution {
       add_pair(codes(taps[2 * pair] + start, small), codes(taps[2 * pair + 1] + start, small),
                weights + pair * 2 * kBlock, low, high);
     }
-    const float* multipliers = multipliers_.data() + block * kBlock;
-    if (!small) {
-      store(low, high, multipliers, rescale, output + start);
-    } else {
-      uint8_t held[kBlock];
-      store(low, high, multipliers, rescale, held);
-      std::memcpy(output, held, static_cast<size_t>(small));
-    }
+    rescale.store(low, high, multipliers_.data() + block * kBlock, small ? small : kBlock, output + start);
   }
 
   // Adds two taps of sixteen channels.
@@ -183,14 +171,6 @@ class Depthwise final : public Convolution {
     const __m256i high_weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + kBlock));
     low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(first, second), low_weights));
     high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(first, second), high_weights));
-  }
-
-  // Packing undoes what unpacking did to the order.
-  RKNN_EP_AVX2_INLINE static void store(__m256i low, __m256i high, const float* multipliers, const Rescale& rescale,
-                                        uint8_t* output) {
-    const __m256i packed =
-        _mm256_packs_epi32(rescale.rounded(low, multipliers), rescale.rounded(high, multipliers + 8));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(output), Rescale::bytes(packed));
   }
 
   RKNN_EP_AVX2_INLINE static __m256i wide(const uint8_t* source) {
