@@ -175,9 +175,7 @@ class RknnError(Exception):
 
 
 def library_path() -> Path:
-    """The built library: RKNN_EP_TEST_SIMULATOR, else the installed one."""
-    if path := os.environ.get("RKNN_EP_TEST_SIMULATOR"):
-        return Path(path)
+    """The installed library."""
     from rknn_ep_native import SIMULATOR
 
     return Path(SIMULATOR)

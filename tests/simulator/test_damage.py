@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,12 @@ from tests.simulator import bundles, driver
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def fuzz(bundle: Path, count: int, seed: int, environment: Mapping[str, str] | None = None) -> int:
+def fuzz(bundle: Path, count: int, seed: int) -> int:
     """How many damaged bundles were taken; fails where the process died."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulator.fuzz", str(bundle), str(count), str(seed)],
         cwd=ROOT,
-        env={**os.environ, "RKNN_EP_ONNXRUNTIME": str(driver.onnxruntime_path()), **(environment or {})},
+        env={**os.environ, "RKNN_EP_ONNXRUNTIME": str(driver.onnxruntime_path())},
         capture_output=True,
         text=True,
         timeout=600,
@@ -43,27 +42,3 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_damaged_bundles_never_crash_the_reader(bundle: Path) -> None:
     assert fuzz(bundle, 3000, seed=1) < 1500
-
-
-@pytest.mark.slow
-def test_the_library_is_clean_under_the_sanitizers(bundle: Path, tmp_path: Path) -> None:
-    """Address and undefined-behaviour sanitizers watch the same damage."""
-    build = [
-        *("cmake", "-S", str(ROOT / "native"), "-B", str(tmp_path), "-DRKNN_EP_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=Debug"),
-    ]
-    try:
-        subprocess.run(build, check=True, capture_output=True)
-        subprocess.run(["cmake", "--build", str(tmp_path), "--target", "rknn_ep_simulator"], check=True, capture_output=True)
-        runtimes = [
-            subprocess.run(["g++", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
-            for name in ("libasan.so", "libubsan.so", "libstdc++.so.6")
-        ]
-    except FileNotFoundError as missing:
-        pytest.skip(f"needs CMake and g++: {missing}")
-    environment = {
-        "RKNN_EP_TEST_SIMULATOR": str(tmp_path / "simulator" / "librknnrt.so"),
-        "LD_PRELOAD": " ".join(runtimes),
-        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
-        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    }
-    assert fuzz(bundle, 600, seed=2, environment=environment) < 300
