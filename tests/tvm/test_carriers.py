@@ -22,6 +22,7 @@ from rknn_ep.runtime import open_bundle
 from rknn_ep_tvm import native
 from rknn_ep_tvm.description import describe
 from rknn_ep_tvm.targets import make_target
+from tests.required import missing
 from tests.tvm.harness import SECONDS, TARGET, compiled, imported, in_new_process, network, random, run, samples
 
 CARRIERS = ["python", "native"]
@@ -117,7 +118,7 @@ def test_cross_compiled_library_is_for_the_board_and_holds_the_bundle(module: An
 
     compiler = shutil.which("aarch64-linux-gnu-g++")
     if compiler is None:
-        pytest.skip("no cross compiler (Debian: g++-aarch64-linux-gnu)")
+        missing("aarch64", "needs a cross compiler (Debian: g++-aarch64-linux-gnu)")
     library = tmp_path / "board.so"
     board = compiled(module, make_target("rockchip/rk3588", carrier=carrier))
     board.export_library(str(library), fcompile=cc.cross_compiler(compiler))
