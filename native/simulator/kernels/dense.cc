@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "simulator/kernels/aligned.h"
 #include "simulator/kernels/convolution.h"
 #include "simulator/kernels/products.h"
 
@@ -12,43 +13,49 @@ namespace {
 
 constexpr int64_t kPanel = 54;  // pixels whose widened codes stay in the cache while all weights pass by
 
-// Sixteen codes at a time, and so up to fifteen more than asked for: `words` has room for them, and where `codes` might
-// not have, `end` says so.
-RKNN_EP_AVX2 void widen(const uint8_t* codes, int64_t count, const uint8_t* end, int16_t* words) {
-  int64_t i = 0;
-  for (; i < count && end - (codes + i) >= 16; i += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + i), _mm256_cvtepu8_epi16(bytes));
+// Sixteen codes at a time, and so up to fifteen more than asked for: `words` has room for them, and so must `codes`.
+RKNN_EP_AVX2_INLINE void widen_all(const uint8_t* codes, int64_t count, int16_t* words) {
+  for (int64_t i = 0; i < count; i += kBlock) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + i), widen(codes + i));
   }
-  for (; i < count; ++i) words[i] = codes[i];
+}
+
+// The same where the codes may end with the last one asked for.
+RKNN_EP_AVX2 void widen_last(const uint8_t* codes, int64_t count, int16_t* words) {
+  const int64_t whole = count / kBlock * kBlock;
+  widen_all(codes, whole, words);
+  std::copy(codes + whole, codes + count, words + whole);
 }
 
 struct Block {
-  const int8_t* weights;  // [pairs][16 channels][2]
+  const int8_t* weights;  // [pairs][16 channels, or 8 in half a block][2]
   const int32_t* bias;
   const float* multipliers;
   int64_t pairs;
+  int64_t valid;  // channels that there are
 };
 
-template <int Rows>
-RKNN_EP_AVX2 void multiply(const int16_t* words, int64_t stride, const Block& block, const Rescale& rescale,
-                           uint8_t* output, int64_t output_stride, int64_t valid) {
-  __m256i sums[Rows][2];
-#pragma GCC unroll 8
-  for (int row = 0; row < Rows; ++row) {
-    sums[row][0] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.bias));
-    sums[row][1] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.bias + 8));
-  }
-  add_products<Rows>(words, stride, block.weights, block.pairs, sums);
+template <int Rows, int Registers>
+RKNN_EP_AVX2 void multiply(const int16_t* words, const Block& block, const Rescale& rescale, uint8_t* output,
+                           int64_t output_stride) {
+  __m256i sums[Rows][Registers];
+  start(sums, block.bias);
+  add_products(words, 2 * block.pairs, block.weights, block.pairs, sums);
 #pragma GCC unroll 8
   for (int row = 0; row < Rows; ++row, output += output_stride) {
-    rescale.store(sums[row][0], sums[row][1], block.multipliers, valid, output);
+    rescale.store(sums[row], block.multipliers, block.valid, output);
   }
 }
 
-using Multiply = void (*)(const int16_t*, int64_t, const Block&, const Rescale&, uint8_t*, int64_t, int64_t);
-constexpr Multiply kMultiply[kTile + 1] = {nullptr,     multiply<1>, multiply<2>, multiply<3>,
-                                           multiply<4>, multiply<5>, multiply<6>};
+using Multiply = void (*)(const int16_t*, const Block&, const Rescale&, uint8_t*, int64_t);
+template <int Registers>
+constexpr Multiply kMultiply[kTile + 1] = {nullptr,
+                                           multiply<1, Registers>,
+                                           multiply<2, Registers>,
+                                           multiply<3, Registers>,
+                                           multiply<4, Registers>,
+                                           multiply<5, Registers>,
+                                           multiply<6, Registers>};
 
 class Dense final : public Convolution {
  public:
@@ -56,28 +63,29 @@ class Dense final : public Convolution {
       : Convolution(shape),
         depth_(shape.height * shape.width * shape.channels),
         pairs_((depth_ + 1) / 2),
-        blocks_((shape.kernels + kBlock - 1) / kBlock),
-        weights_(static_cast<size_t>(blocks_ * pairs_ * 2 * kBlock)),
-        bias_(static_cast<size_t>(blocks_ * kBlock)),
+        weights_(static_cast<size_t>((shape.kernels + kBlock - 1) / kBlock * pairs_ * 2 * kBlock)),
+        bias_(weights_.size() / static_cast<size_t>(2 * pairs_)),
         multipliers_(bias_.size()),
+        dilated_(shape.dilation_y != 1 || shape.dilation_x != 1),
         flat_(depth_ == shape.channels && depth_ % 2 == 0 && shape.stride_y == 1 && shape.stride_x == 1 &&
               !(shape.top || shape.left || shape.bottom || shape.right)) {
     const int64_t taps = shape.height * shape.width;
     for (int64_t kernel = 0; kernel < shape.kernels; ++kernel) {
       const int8_t* source = weights + kernel * depth_;
-      const int64_t lane = interleaved(kernel % kBlock);
-      int8_t* target = weights_.data() + kernel / kBlock * pairs_ * 2 * kBlock + lane * 2;
+      const int64_t first = kernel / kBlock * kBlock, width = this->width(first);
+      const int64_t lane = width == kBlock ? interleaved(kernel - first) : kernel - first;
+      int8_t* target = weights_.data() + (first * pairs_ + lane) * 2;
       int64_t total = 0;
       for (int64_t channel = 0; channel < shape.channels; ++channel) {
         for (int64_t tap = 0; tap < taps; ++tap) {
           const int8_t weight = source[channel * taps + tap];
           const int64_t depth = tap * shape.channels + channel;
-          target[depth / 2 * 2 * kBlock + depth % 2] = weight;
+          target[depth / 2 * 2 * width + depth % 2] = weight;
           total += weight;
         }
       }
       // Codes are multiplied as they are; what their zero point adds is known.
-      const auto at = static_cast<size_t>(kernel / kBlock * kBlock + lane);
+      const auto at = static_cast<size_t>(first + lane);
       bias_[at] = static_cast<int32_t>(bias[kernel] - total * shape.input_zero);
       multipliers_[at] = multipliers[kernel];
     }
@@ -89,22 +97,16 @@ class Dense final : public Convolution {
   }
 
   void run(const Picture& picture, size_t part, const uint8_t* input, uint8_t* output) const override {
-    static thread_local std::vector<int16_t> words;
+    static thread_local AlignedVector<int16_t> words;
     const int64_t pixels = picture.out_height * picture.out_width;
     const int64_t begin = static_cast<int64_t>(part) * panel(pixels);
     const int64_t end = std::min(begin + panel(pixels), pixels);
-    const int64_t stride = 2 * pairs_;
-    const auto room = static_cast<size_t>((end - begin) * stride + 16);
+    const auto room = static_cast<size_t>((end - begin) * 2 * pairs_ + kBlock);
     if (words.size() < room) words.resize(room);
-    const uint8_t* const last = input + picture.height * picture.width * shape_.channels;
     if (flat_) {
-      widen(input + begin * shape_.channels, (end - begin) * shape_.channels, last, words.data());
+      widen_last(input + begin * shape_.channels, (end - begin) * shape_.channels, words.data());
     } else {
-      int64_t y = begin / picture.out_width, x = begin % picture.out_width;
-      for (int64_t pixel = 0; pixel < end - begin; ++pixel) {
-        gather(picture, y, x, input, last, words.data() + pixel * stride);
-        if (++x == picture.out_width) x = 0, ++y;
-      }
+      gather(picture, begin, end, input, words.data());
     }
     multiply_panel(words.data(), end - begin, output + begin * shape_.kernels);
   }
@@ -112,20 +114,19 @@ class Dense final : public Convolution {
  private:
   RKNN_EP_AVX2 void multiply_panel(const int16_t* words, int64_t rows, uint8_t* output) const {
     const Rescale rescale(shape_.output_zero);
-    const int64_t stride = 2 * pairs_;
-    const int64_t tiles = (rows + kTile - 1) / kTile;
-    for (int64_t block = 0; block < blocks_; ++block) {
-      const Block weights{weights_.data() + block * pairs_ * 2 * kBlock, bias_.data() + block * kBlock,
-                          multipliers_.data() + block * kBlock, pairs_};
-      const int64_t valid = std::min(kBlock, shape_.kernels - block * kBlock);
-      for (int64_t tile = 0; tile < tiles; ++tile) {
-        const int64_t first = rows * tile / tiles;
-        const int64_t count = rows * (tile + 1) / tiles - first;
-        kMultiply[count](words + first * stride, stride, weights, rescale,
-                         output + first * shape_.kernels + block * kBlock, shape_.kernels, valid);
+    for (int64_t first = 0; first < shape_.kernels; first += kBlock) {
+      const Block block{weights_.data() + first * pairs_ * 2, bias_.data() + first, multipliers_.data() + first, pairs_,
+                        std::min(kBlock, shape_.kernels - first)};
+      const Multiply* const multiply = width(first) == kBlock ? kMultiply<2> : kMultiply<1>;
+      for (Tiles tile(rows); tile.count > 0; tile.next()) {
+        multiply[tile.count](words + tile.first * 2 * pairs_, block, rescale,
+                             output + tile.first * shape_.kernels + first, shape_.kernels);
       }
     }
   }
+
+  // Of the block that begins with this channel: the last one may be half a block.
+  int64_t width(int64_t first) const { return shape_.kernels - first <= kBlock / 2 ? kBlock / 2 : kBlock; }
 
   // Pixels of one part: whole tiles, and all where they are few.
   static int64_t panel(int64_t pixels) {
@@ -133,49 +134,50 @@ class Dense final : public Convolution {
     return ((pixels + panels - 1) / panels + kTile - 1) / kTile * kTile;
   }
 
-  // The surroundings of one output pixel as 16-bit words: [height][width][channels].
-  void gather(const Picture& picture, int64_t out_y, int64_t out_x, const uint8_t* input, const uint8_t* last,
-              int16_t* words) const {
+  // The surroundings of output pixels as 16-bit words: [pixel][height][width][channels].
+  RKNN_EP_AVX2 void gather(const Picture& picture, int64_t begin, int64_t end, const uint8_t* input,
+                           int16_t* words) const {
+    const int64_t line = picture.width * shape_.channels, run = shape_.width * shape_.channels;
+    // What begins no later than here may be read a block at a time.
+    const int64_t room = picture.height * line - (shape_.height - 1) * line - (run + kBlock);
+    int64_t y = begin / picture.out_width, x = begin % picture.out_width;
+    for (int64_t pixel = begin; pixel < end; ++pixel, words += 2 * pairs_) {
+      const int64_t top = y * shape_.stride_y - shape_.top, left = x * shape_.stride_x - shape_.left;
+      const int64_t first = top * line + left * shape_.channels;
+      const bool inside =
+          top >= 0 && top + shape_.height <= picture.height && left >= 0 && left + shape_.width <= picture.width;
+      if (inside && !dilated_ && first <= room) {
+        for (int64_t row = 0; row < shape_.height; ++row) {
+          widen_all(input + first + row * line, run, words + row * run);
+        }
+      } else {
+        gather_at_border(picture, top, left, input, words);
+      }
+      if (depth_ % 2) words[depth_] = 0;
+      if (++x == picture.out_width) x = 0, ++y;
+    }
+  }
+
+  void gather_at_border(const Picture& picture, int64_t top, int64_t left, const uint8_t* input, int16_t* words) const {
     const int64_t channels = shape_.channels;
-    const int64_t y = out_y * shape_.stride_y - shape_.top;
-    const int64_t x = out_x * shape_.stride_x - shape_.left;
-    int16_t* target = words;
     for (int64_t row = 0; row < shape_.height; ++row) {
-      const int64_t line = y + row * shape_.dilation_y;
-      if (line < 0 || line >= picture.height) {
-        target = fill(target, shape_.width * channels);
-        continue;
-      }
-      const uint8_t* codes = input + line * picture.width * channels;
-      if (shape_.dilation_x == 1) {
-        const int64_t from = std::min(std::max<int64_t>(-x, 0), shape_.width);
-        const int64_t to = std::max(std::min(picture.width - x, shape_.width), from);
-        target = fill(target, from * channels);
-        widen(codes + (x + from) * channels, (to - from) * channels, last, target);
-        target = fill(target + (to - from) * channels, (shape_.width - to) * channels);
-        continue;
-      }
-      for (int64_t column = 0; column < shape_.width; ++column) {
-        const int64_t at = x + column * shape_.dilation_x;
-        if (at < 0 || at >= picture.width) {
-          target = fill(target, channels);
+      const int64_t y = top + row * shape_.dilation_y;
+      for (int64_t column = 0; column < shape_.width; ++column, words += channels) {
+        const int64_t x = left + column * shape_.dilation_x;
+        if (y < 0 || y >= picture.height || x < 0 || x >= picture.width) {
+          std::fill_n(words, channels, static_cast<int16_t>(shape_.input_zero));
         } else {
-          widen(codes + at * channels, channels, last, target);
-          target += channels;
+          widen_last(input + (y * picture.width + x) * channels, channels, words);
         }
       }
     }
-    if (depth_ % 2) *target = 0;
   }
 
-  int16_t* fill(int16_t* words, int64_t count) const {
-    return std::fill_n(words, count, static_cast<int16_t>(shape_.input_zero));
-  }
-
-  const int64_t depth_, pairs_, blocks_;
-  std::vector<int8_t> weights_;  // [blocks][pairs][16][2]
-  std::vector<int32_t> bias_;
-  std::vector<float> multipliers_;
+  const int64_t depth_, pairs_;
+  AlignedVector<int8_t> weights_;  // [blocks][pairs][16][2], half a block [pairs][8][2]
+  AlignedVector<int32_t> bias_;
+  AlignedVector<float> multipliers_;
+  const bool dilated_;
   const bool flat_;  // the surroundings of pixels are the pixels themselves, one after another
 };
 

@@ -1,41 +1,123 @@
-// One kernel a channel: sixteen channels at a time, and of their taps two at a time.
+// One kernel a channel: sixteen channels at a time. Lines of codes are widened to 16 bits and interleaved in twos, the
+// first with the second, the third with the fourth: one instruction then multiplies two taps of eight channels, one
+// below the other. Kernels that begin on the second line of such a pair have a zero before their first weight.
 #include <algorithm>
-#include <cstring>
+#include <array>
 #include <vector>
 
+#include "simulator/kernels/aligned.h"
 #include "simulator/kernels/convolution.h"
-#include "simulator/kernels/rescale.h"
+#include "simulator/kernels/products.h"
 
 #if defined(__x86_64__)
 namespace rknn_ep::simulator {
 namespace {
 
-constexpr int64_t kRows = 8;  // output rows in one part of the work
+constexpr int64_t kRows = 8;            // output rows in one part of the work
+constexpr int64_t kGroup = 4;           // blocks that share the lines of the cache that the codes are in
+constexpr int kNeighbours = 4;          // output pixels at a time
+constexpr int64_t kPixel = 2 * kBlock;  // words of a pixel in a pair of lines: [16 channels][2 lines]
+
+// What the output pixels of a line have in common.
+struct Taps {
+  const int16_t* weights;  // [pairs of lines][width][16 channels][2 lines]
+  const int32_t* bias;
+  const float* multipliers;
+  const std::vector<int64_t>& lines;  // where each pair of lines begins, in words
+  int64_t width;
+  int64_t column;         // words from tap to tap
+  int64_t stride;         // words from output pixel to output pixel
+  int64_t output_stride;  // codes from output pixel to output pixel
+  int64_t valid;          // channels that there are
+};
+
+// Adds what one pair of lines gives to `Pixels` neighbours: what a column holds is read once for all that need it.
+template <int Width, int Stride, int Pixels>
+RKNN_EP_AVX2_INLINE void add_line(const int16_t* words, const int16_t* weights, __m256i (&sums)[Pixels][2]) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    __m256i held[Width];
+#pragma GCC unroll 8
+    for (int x = 0; x < Width; ++x) held[x] = load_weights(weights + x * kPixel + half * kBlock);
+#pragma GCC unroll 16
+    for (int column = 0; column < (Pixels - 1) * Stride + Width; ++column) {
+      const __m256i codes = load_weights(words + column * kPixel + half * kBlock);
+#pragma GCC unroll 8
+      for (int pixel = 0; pixel < Pixels; ++pixel) {
+        const int x = column - pixel * Stride;
+        if (x < 0 || x >= Width) continue;
+        sums[pixel][half] = _mm256_add_epi32(sums[pixel][half], _mm256_madd_epi16(codes, held[x]));
+      }
+    }
+  }
+}
+
+// The same for kernels of any width, stride and dilation.
+template <int Pixels>
+RKNN_EP_AVX2_INLINE void add_any_line(const int16_t* words, const int16_t* weights, const Taps& taps,
+                                      __m256i (&sums)[Pixels][2]) {
+  for (int64_t x = 0; x < taps.width; ++x, words += taps.column, weights += kPixel) {
+    const __m256i first = load_weights(weights), second = load_weights(weights + kBlock);
+#pragma GCC unroll 8
+    for (int pixel = 0; pixel < Pixels; ++pixel) {
+      const int16_t* codes = words + pixel * taps.stride;
+      sums[pixel][0] = _mm256_add_epi32(sums[pixel][0], _mm256_madd_epi16(first, load_weights(codes)));
+      sums[pixel][1] = _mm256_add_epi32(sums[pixel][1], _mm256_madd_epi16(second, load_weights(codes + kBlock)));
+    }
+  }
+}
+
+template <int Width, int Stride, int Pixels>
+RKNN_EP_AVX2 void multiply(const int16_t* words, const Taps& taps, const Rescale& rescale, uint8_t* output) {
+  __m256i sums[Pixels][2];
+  start(sums, taps.bias);
+  const int16_t* weights = taps.weights;
+  for (const int64_t line : taps.lines) {
+    if constexpr (Width > 0) {
+      add_line<Width, Stride>(words + line, weights, sums);
+    } else {
+      add_any_line(words + line, weights, taps, sums);
+    }
+    weights += taps.width * kPixel;
+  }
+#pragma GCC unroll 8
+  for (int pixel = 0; pixel < Pixels; ++pixel, output += taps.output_stride) {
+    rescale.store(sums[pixel], taps.multipliers, taps.valid, output);
+  }
+}
+
+using Multiply = void (*)(const int16_t*, const Taps&, const Rescale&, uint8_t*);
+
+template <int Width, int Stride>
+constexpr Multiply kMultiply[kNeighbours + 1] = {nullptr, multiply<Width, Stride, 1>, multiply<Width, Stride, 2>,
+                                                 multiply<Width, Stride, 3>, multiply<Width, Stride, 4>};
+
+const Multiply* multiply_for(const ConvolutionShape& shape) {
+  if (shape.dilation_x != 1 || shape.stride_x > 2) return kMultiply<0, 0>;
+  if (shape.width == 3) return shape.stride_x == 1 ? kMultiply<3, 1> : kMultiply<3, 2>;
+  if (shape.width == 5) return shape.stride_x == 1 ? kMultiply<5, 1> : kMultiply<5, 2>;
+  return kMultiply<0, 0>;
+}
 
 class Depthwise final : public Convolution {
  public:
   Depthwise(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias, const float* multipliers)
-      : Convolution(shape),
-        taps_(shape.height * shape.width),
-        pairs_((taps_ + 1) / 2),
-        padding_(room(), shape.input_zero) {
+      : Convolution(shape), multiply_(multiply_for(shape)), padding_(kBlock, shape.input_zero) {
     // The last block ends with the last channel; it may compute some channels once more.
     for (int64_t first = 0; first < shape.channels; first += kBlock) {
       starts_.push_back(std::max<int64_t>(0, std::min(first, shape.channels - kBlock)));
     }
-    weights_.resize(starts_.size() * static_cast<size_t>(pairs_ * 2 * kBlock));
+    for (int64_t odd = 0; odd < 2; ++odd) arrange(weights, odd);
     bias_.resize(starts_.size() * kBlock);
     multipliers_.resize(bias_.size());
+    const int64_t taps = shape.height * shape.width;
     for (size_t block = 0; block < starts_.size(); ++block) {
-      for (int64_t lane = 0; lane < kBlock && starts_[block] + lane < shape.channels; ++lane) {
+      for (int64_t lane = 0; lane < valid(); ++lane) {
         const int64_t channel = starts_[block] + lane;
         int64_t total = 0;
-        for (int64_t tap = 0; tap < taps_; ++tap) {
-          const int8_t weight = weights[channel * taps_ + tap];
-          weights_[block * static_cast<size_t>(pairs_ * 2 * kBlock) + place(lane, tap)] = weight;
-          total += weight;
-        }
+        for (int64_t tap = 0; tap < taps; ++tap) total += weights[channel * taps + tap];
         const size_t at = block * kBlock + static_cast<size_t>(interleaved(lane));
+        // Codes are multiplied as they are; what their zero point adds is known.
         bias_[at] = static_cast<int32_t>(bias[channel] - total * shape.input_zero);
         multipliers_[at] = multipliers[channel];
       }
@@ -47,150 +129,127 @@ class Depthwise final : public Convolution {
   }
 
   void run(const Picture& picture, size_t part, const uint8_t* input, uint8_t* output) const override {
+    static thread_local AlignedVector<int16_t> words;  // [pairs of lines][columns][16 channels][2 lines]
+    static thread_local std::vector<int64_t> lines;
     const int64_t begin = static_cast<int64_t>(part) * kRows;
     const int64_t end = std::min(begin + kRows, picture.out_height);
-    const Line line = shape_.height == 3 && shape_.width == 3   ? &Depthwise::line<3>
-                      : shape_.height == 5 && shape_.width == 5 ? &Depthwise::line<5>
-                                                                : &Depthwise::line<0>;
-    for (int64_t y = begin; y < end; ++y) (this->*line)(picture, y, input, output);
+    // Lines and columns are counted from the padding's first.
+    const int64_t columns = (picture.out_width - 1) * shape_.stride_x + (shape_.width - 1) * shape_.dilation_x + 1;
+    const int64_t first = begin * shape_.stride_y / 2;
+    const int64_t reach = (shape_.height - 1) * shape_.dilation_y;
+    const int64_t last = ((end - 1) * shape_.stride_y + reach) / 2;
+    const int64_t length = columns * kPixel;
+    if (const auto room = static_cast<size_t>((last - first + 1) * kGroup * length); words.size() < room) {
+      words.resize(room);
+    }
+    const auto blocks = static_cast<int64_t>(starts_.size());
+    for (int64_t group = 0; group < blocks; group += kGroup) {
+      const int64_t count = std::min(kGroup, blocks - group);
+      int64_t next = first;
+      for (int64_t y = begin; y < end; ++y) {
+        const int64_t top = y * shape_.stride_y;
+        for (; next <= (top + reach) / 2; ++next) {
+          for (int64_t block = group; block < group + count; ++block) {
+            interleave(picture, next, columns, input + starts_[static_cast<size_t>(block)],
+                       words.data() + ((next - first) * kGroup + block - group) * length);
+          }
+        }
+        const Half& half = halves_[static_cast<size_t>(top % 2)];
+        lines.clear();
+        for (const int64_t pair : half.pairs) lines.push_back((top / 2 + pair - first) * kGroup * length);
+        const auto size = static_cast<int64_t>(half.pairs.size()) * shape_.width * kPixel;
+        for (int64_t block = group; block < group + count; ++block) {
+          const Taps taps{half.weights.data() + block * size,
+                          bias_.data() + block * kBlock,
+                          multipliers_.data() + block * kBlock,
+                          lines,
+                          shape_.width,
+                          shape_.dilation_x * kPixel,
+                          shape_.stride_x * kPixel,
+                          shape_.channels,
+                          valid()};
+          multiply_line(words.data() + (block - group) * length, taps, picture.out_width,
+                        output + y * picture.out_width * shape_.channels + starts_[static_cast<size_t>(block)]);
+        }
+      }
+    }
   }
 
  private:
-  using Line = void (Depthwise::*)(const Picture&, int64_t, const uint8_t*, uint8_t*) const;
+  // The kernels as they stand on pairs of lines, beginning on the first line of one or on the second.
+  struct Half {
+    std::vector<int64_t> pairs;      // that hold taps
+    AlignedVector<int16_t> weights;  // [blocks][pairs][width][16 channels][2 lines]
+  };
 
-  // A line of taps outside the picture, whichever block of channels reads it.
-  size_t room() const {
-    return static_cast<size_t>((shape_.width - 1) * shape_.dilation_x * shape_.channels +
-                               std::max(shape_.channels, kBlock));
-  }
+  int64_t valid() const { return std::min(shape_.channels, kBlock); }
 
-  size_t place(int64_t lane, int64_t tap) const {
-    return static_cast<size_t>(tap / 2 * 2 * kBlock + interleaved(lane) * 2 + tap % 2);
-  }
-
-  // The taps of one output pixel.
-  void find_taps(const Picture& picture, int64_t y, int64_t x, const uint8_t* input, const uint8_t** taps) const {
-    const uint8_t** next = taps;
+  void arrange(const int8_t* weights, int64_t odd) {
+    Half& half = halves_[static_cast<size_t>(odd)];
     for (int64_t row = 0; row < shape_.height; ++row) {
-      const int64_t line = y * shape_.stride_y - shape_.top + row * shape_.dilation_y;
-      const bool outside = line < 0 || line >= picture.height;
-      for (int64_t column = 0; column < shape_.width; ++column) {
-        const int64_t at = x * shape_.stride_x - shape_.left + column * shape_.dilation_x;
-        *next++ = outside || at < 0 || at >= picture.width ? padding_.data()
-                                                           : input + (line * picture.width + at) * shape_.channels;
-      }
+      const int64_t pair = (odd + row * shape_.dilation_y) / 2;
+      if (half.pairs.empty() || half.pairs.back() != pair) half.pairs.push_back(pair);
     }
-    if (taps_ % 2) *next = padding_.data();
-  }
-
-  // One line of the output. Kernels of Size x Size, where that is not 0, are unrolled in the middle, where no tap is
-  // left or right of the picture: there a line of taps moves on by the same step everywhere.
-  template <int Size>
-  RKNN_EP_AVX2 void line(const Picture& picture, int64_t y, const uint8_t* input, uint8_t* output) const {
-    output += y * picture.out_width * shape_.channels;
-    int64_t from = picture.out_width, to = picture.out_width;
-    if constexpr (Size > 0) {
-      if (shape_.channels >= kBlock) {
-        const int64_t reach = (shape_.width - 1) * shape_.dilation_x;
-        from = std::min((shape_.left + shape_.stride_x - 1) / shape_.stride_x, picture.out_width);
-        const int64_t room = picture.width - 1 - reach + shape_.left;
-        to = room < 0 ? from : std::max(from, std::min(room / shape_.stride_x + 1, picture.out_width));
-        if (to > from) middle<Size>(picture, y, from, to, input, output);
-      }
-    }
-    const Rescale rescale(shape_.output_zero);
-    std::vector<const uint8_t*> taps(static_cast<size_t>(2 * pairs_));
-    for (int64_t x = 0; x < picture.out_width; ++x) {
-      if (x == from) x = to;
-      if (x >= picture.out_width) break;
-      find_taps(picture, y, x, input, taps.data());
-      for (size_t block = 0; block < starts_.size(); ++block) {
-        pixel(taps.data(), block, rescale, output + x * shape_.channels);
-      }
-    }
-  }
-
-  template <int Size>
-  RKNN_EP_AVX2 void middle(const Picture& picture, int64_t y, int64_t from, int64_t to, const uint8_t* input,
-                           uint8_t* output) const {
-    constexpr int kTaps = Size * Size, kPairs = (kTaps + 1) / 2;
-    const Rescale rescale(shape_.output_zero);
-    const int64_t channels = shape_.channels;
-    const int64_t column = shape_.dilation_x * channels;
+    const auto pairs = static_cast<int64_t>(half.pairs.size());
+    half.weights.resize(starts_.size() * static_cast<size_t>(pairs * shape_.width * kPixel));
     for (size_t block = 0; block < starts_.size(); ++block) {
-      const int64_t start = starts_[block];
-      const uint8_t* lines[Size];
-      int64_t steps[Size];
-      for (int row = 0; row < Size; ++row) {
-        const int64_t line = y * shape_.stride_y - shape_.top + row * shape_.dilation_y;
-        const bool outside = line < 0 || line >= picture.height;
-        steps[row] = outside ? 0 : shape_.stride_x * channels;
-        lines[row] = outside ? padding_.data()
-                             : input + (line * picture.width + from * shape_.stride_x - shape_.left) * channels + start;
-      }
-      const int16_t* weights = weights_.data() + block * static_cast<size_t>(pairs_ * 2 * kBlock);
-      const int32_t* bias = bias_.data() + block * kBlock;
-      const float* multipliers = multipliers_.data() + block * kBlock;
-      const __m256i low_bias = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bias));
-      const __m256i high_bias = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bias + 8));
-      for (int64_t x = from; x < to; ++x) {
-        __m256i low = low_bias, high = high_bias;
-#pragma GCC unroll 16
-        for (int pair = 0; pair < kPairs; ++pair) {
-          const int tap = 2 * pair, next = 2 * pair + 1;
-          const __m256i first = wide(lines[tap / Size] + tap % Size * column);
-          const __m256i second =
-              next < kTaps ? wide(lines[next / Size] + next % Size * column) : _mm256_setzero_si256();
-          add_pair(first, second, weights + pair * 2 * kBlock, low, high);
+      int64_t at = static_cast<int64_t>(block) * pairs - 1;
+      for (int64_t row = 0, before = -1; row < shape_.height; ++row) {
+        const int64_t line = odd + row * shape_.dilation_y;
+        if (line / 2 != before) before = line / 2, ++at;
+        for (int64_t x = 0; x < shape_.width; ++x) {
+          for (int64_t lane = 0; lane < valid(); ++lane) {
+            half.weights[static_cast<size_t>((at * shape_.width + x) * kPixel + interleaved(lane) * 2 + line % 2)] =
+                weights[((starts_[block] + lane) * shape_.height + row) * shape_.width + x];
+          }
         }
-        rescale.store(low, high, multipliers, kBlock, output + x * channels + start);
-#pragma GCC unroll 8
-        for (int row = 0; row < Size; ++row) lines[row] += steps[row];
       }
     }
   }
 
-  RKNN_EP_AVX2 void pixel(const uint8_t* const* taps, size_t block, const Rescale& rescale, uint8_t* output) const {
-    const int64_t small = shape_.channels < kBlock ? shape_.channels : 0;
-    const int64_t start = starts_[block];
-    const int16_t* weights = weights_.data() + block * static_cast<size_t>(pairs_ * 2 * kBlock);
-    const int32_t* bias = bias_.data() + block * kBlock;
-    __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bias));
-    __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bias + 8));
-    for (int64_t pair = 0; pair < pairs_; ++pair) {
-      add_pair(codes(taps[2 * pair] + start, small), codes(taps[2 * pair + 1] + start, small),
-               weights + pair * 2 * kBlock, low, high);
+  // Two lines of a block of channels, with their padding.
+  RKNN_EP_AVX2 void interleave(const Picture& picture, int64_t pair, int64_t columns, const uint8_t* input,
+                               int16_t* words) const {
+    const auto inside = [&](int64_t line) { return line >= 0 && line < picture.height; };
+    const auto begin = [&](int64_t line) {
+      return inside(line) ? input + line * picture.width * shape_.channels : padding_.data();
+    };
+    const int64_t line = 2 * pair - shape_.top;
+    const uint8_t *upper = begin(line), *lower = begin(line + 1);
+    const int64_t upper_step = inside(line) ? shape_.channels : 0;
+    const int64_t lower_step = inside(line + 1) ? shape_.channels : 0;
+    const int64_t from = std::min(shape_.left, columns), to = std::min(shape_.left + picture.width, columns);
+    std::fill(words, words + from * kPixel, static_cast<int16_t>(shape_.input_zero));
+    std::fill(words + to * kPixel, words + columns * kPixel, static_cast<int16_t>(shape_.input_zero));
+    const bool whole = shape_.channels >= kBlock;
+    int16_t* const end = words + to * kPixel;
+    for (words += from * kPixel; words < end; words += kPixel, upper += upper_step, lower += lower_step) {
+      if (whole) {
+        const __m256i first = widen(upper), second = widen(lower);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), _mm256_unpacklo_epi16(first, second));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + kBlock), _mm256_unpackhi_epi16(first, second));
+      } else {
+        for (int64_t lane = 0; lane < shape_.channels; ++lane) {
+          words[2 * interleaved(lane)] = upper[lane];
+          words[2 * interleaved(lane) + 1] = lower[lane];
+        }
+      }
     }
-    rescale.store(low, high, multipliers_.data() + block * kBlock, small ? small : kBlock, output + start);
   }
 
-  // Adds two taps of sixteen channels.
-  RKNN_EP_AVX2_INLINE static void add_pair(__m256i first, __m256i second, const int16_t* weights, __m256i& low,
-                                           __m256i& high) {
-    const __m256i low_weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
-    const __m256i high_weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + kBlock));
-    low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(first, second), low_weights));
-    high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(first, second), high_weights));
+  RKNN_EP_AVX2 void multiply_line(const int16_t* words, const Taps& taps, int64_t pixels, uint8_t* output) const {
+    const Rescale rescale(shape_.output_zero);
+    for (Tiles tile(pixels, kNeighbours); tile.count > 0; tile.next()) {
+      multiply_[tile.count](words + tile.first * taps.stride, taps, rescale, output + tile.first * taps.output_stride);
+    }
   }
 
-  RKNN_EP_AVX2_INLINE static __m256i wide(const uint8_t* source) {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
-  }
-
-  // Sixteen codes as words; of pictures with fewer channels only these are read.
-  RKNN_EP_AVX2_INLINE static __m256i codes(const uint8_t* source, int64_t small) {
-    if (!small) return wide(source);
-    uint8_t held[kBlock] = {};
-    std::memcpy(held, source, static_cast<size_t>(small));
-    return wide(held);
-  }
-
-  const int64_t taps_, pairs_;
+  const Multiply* const multiply_;  // for one to kNeighbours pixels
   const std::vector<uint8_t> padding_;
   std::vector<int64_t> starts_;
-  std::vector<int16_t> weights_;  // [blocks][pairs][32]
-  std::vector<int32_t> bias_;
-  std::vector<float> multipliers_;
+  std::array<Half, 2> halves_;
+  AlignedVector<int32_t> bias_;
+  AlignedVector<float> multipliers_;
 };
 
 }  // namespace

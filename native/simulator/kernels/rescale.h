@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace rknn_ep::simulator {
 
@@ -36,17 +37,39 @@ struct Rescale {
     return _mm_packus_epi16(_mm256_castsi256_si128(moved), _mm256_extracti128_si256(moved, 1));
   }
 
-  // Stores the first `valid` codes of a block.
-  RKNN_EP_AVX2_INLINE void store(__m256i first, __m256i second, const float* multipliers, int64_t valid,
+  // The same for half a block, whose eight sums are in order; the other half of the result means nothing.
+  RKNN_EP_AVX2_INLINE __m128i codes(__m256i sums, const float* multipliers) const {
+    const __m256i whole = rounded(sums, multipliers);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    const __m128i moved = _mm_adds_epi16(words, _mm256_castsi256_si128(zero));
+    return _mm_packus_epi16(moved, moved);
+  }
+
+  // Stores the first `valid` codes of a block, or of half a one.
+  RKNN_EP_AVX2_INLINE void store(const __m256i (&sums)[2], const float* multipliers, int64_t valid,
                                  uint8_t* output) const {
-    const __m128i block = codes(first, second, multipliers);
+    const __m128i block = codes(sums[0], sums[1], multipliers);
     if (valid == kBlock) {
       _mm_storeu_si128(reinterpret_cast<__m128i*>(output), block);
     } else {
-      alignas(16) uint8_t held[kBlock];
-      _mm_store_si128(reinterpret_cast<__m128i*>(held), block);
-      for (int64_t i = 0; i < valid; ++i) output[i] = held[i];
+      store_few(block, valid, output);
     }
+  }
+  RKNN_EP_AVX2_INLINE void store(const __m256i (&sums)[1], const float* multipliers, int64_t valid,
+                                 uint8_t* output) const {
+    const __m128i half = codes(sums[0], multipliers);
+    if (valid == kBlock / 2) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(output), half);
+    } else {
+      store_few(half, valid, output);
+    }
+  }
+
+ private:
+  RKNN_EP_AVX2_INLINE static void store_few(__m128i codes, int64_t valid, uint8_t* output) {
+    alignas(16) uint8_t held[kBlock];
+    _mm_store_si128(reinterpret_cast<__m128i*>(held), codes);
+    std::memcpy(output, held, static_cast<size_t>(valid));
   }
 };
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <vector>
 
+#include "simulator/kernels/aligned.h"
 #include "simulator/kernels/convolution.h"
 #include "simulator/kernels/products.h"
 
@@ -26,7 +27,7 @@ RKNN_EP_AVX2 void multiply(const int16_t* words, int64_t stride, const int16_t* 
   __m256i sums[Rows][2];
 #pragma GCC unroll 8
   for (int row = 0; row < Rows; ++row) sums[row][0] = sums[row][1] = _mm256_setzero_si256();
-  add_products<Rows>(words, stride, weights, pairs, sums);
+  add_products(words, stride, weights, pairs, sums);
 #pragma GCC unroll 8
   for (int row = 0; row < Rows; ++row) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + row * kBlock), sums[row][0]);
@@ -87,8 +88,8 @@ class Winograd final : public Convolution {
   }
 
   void run(const Picture& picture, size_t part, const uint8_t* input, uint8_t* output) const override {
-    static thread_local std::vector<int16_t> words;  // [16 points][tiles][channels]
-    static thread_local std::vector<int32_t> sums;   // [16 points][tiles][16 channels]
+    static thread_local AlignedVector<int16_t> words;  // [16 points][tiles][channels]
+    static thread_local AlignedVector<int32_t> sums;   // [16 points][tiles][16 channels]
     const auto parts = static_cast<int64_t>(this->parts(picture)), all = tiles(picture);
     const int64_t begin = all * static_cast<int64_t>(part) / parts,
                   end = all * (static_cast<int64_t>(part) + 1) / parts;
@@ -143,13 +144,11 @@ class Winograd final : public Convolution {
   }
 
   void multiply_block(const int16_t* words, int64_t plane, int64_t rows, int64_t block, int32_t* sums) const {
-    const int64_t groups = (rows + kTile - 1) / kTile;
     const int16_t* weights = weights_.data() + block * kPoints * pairs_ * 2 * kBlock;
     for (int64_t point = 0; point < kPoints; ++point, weights += pairs_ * 2 * kBlock) {
-      for (int64_t group = 0; group < groups; ++group) {
-        const int64_t first = rows * group / groups, count = rows * (group + 1) / groups - first;
-        kMultiply[count](words + point * plane + first * 2 * pairs_, 2 * pairs_, weights, pairs_,
-                         sums + (point * rows + first) * kBlock);
+      for (Tiles tile(rows); tile.count > 0; tile.next()) {
+        kMultiply[tile.count](words + point * plane + tile.first * 2 * pairs_, 2 * pairs_, weights, pairs_,
+                              sums + (point * rows + tile.first) * kBlock);
       }
     }
   }
@@ -158,7 +157,7 @@ class Winograd final : public Convolution {
   RKNN_EP_AVX2 void finish(const Picture& picture, int64_t tile, int64_t block, const int32_t* sums, int64_t plane,
                            uint8_t* output) const {
     const Rescale rescale(shape_.output_zero);
-    __m256i pixels[2][4];
+    __m256i pixels[4][2];
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const int32_t* from = sums + 8 * half;
@@ -171,8 +170,8 @@ class Winograd final : public Convolution {
                                     load(from + (12 + x) * plane));
       }
       const __m256i bias = load(bias_.data() + block * kBlock + 8 * half);
-      finish_line(upper, bias, pixels[half]);
-      finish_line(lower, bias, pixels[half] + 2);
+      finish_line(upper, bias, pixels[0][half], pixels[1][half]);
+      finish_line(lower, bias, pixels[2][half], pixels[3][half]);
     }
     const int64_t top = tile / columns(picture) * 2, left = tile % columns(picture) * 2;
     const int64_t valid = std::min(kBlock, shape_.kernels - block * kBlock);
@@ -180,7 +179,7 @@ class Winograd final : public Convolution {
     for (int64_t i = 0; i < 4; ++i) {
       const int64_t y = top + i / 2, x = left + i % 2;
       if (y >= picture.out_height || x >= picture.out_width) continue;
-      rescale.store(pixels[0][i], pixels[1][i], multipliers_.data() + block * kBlock, valid,
+      rescale.store(pixels[i], multipliers_.data() + block * kBlock, valid,
                     output + (y * picture.out_width + x) * shape_.kernels + block * kBlock);
     }
   }
@@ -189,17 +188,17 @@ class Winograd final : public Convolution {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums));
   }
 
-  RKNN_EP_AVX2_INLINE static void finish_line(const __m256i* line, __m256i bias, __m256i* pixels) {
-    const __m256i left = _mm256_add_epi32(_mm256_add_epi32(line[0], line[1]), line[2]);
-    const __m256i right = _mm256_sub_epi32(_mm256_sub_epi32(line[1], line[2]), line[3]);
-    pixels[0] = _mm256_add_epi32(_mm256_srai_epi32(left, 2), bias);
-    pixels[1] = _mm256_add_epi32(_mm256_srai_epi32(right, 2), bias);
+  RKNN_EP_AVX2_INLINE static void finish_line(const __m256i* line, __m256i bias, __m256i& left, __m256i& right) {
+    const __m256i first = _mm256_add_epi32(_mm256_add_epi32(line[0], line[1]), line[2]);
+    const __m256i second = _mm256_sub_epi32(_mm256_sub_epi32(line[1], line[2]), line[3]);
+    left = _mm256_add_epi32(_mm256_srai_epi32(first, 2), bias);
+    right = _mm256_add_epi32(_mm256_srai_epi32(second, 2), bias);
   }
 
   const int64_t pairs_, blocks_;
-  std::vector<int16_t> weights_;  // [blocks][16 points][pairs][16 channels][2]
-  std::vector<int32_t> bias_;
-  std::vector<float> multipliers_;
+  AlignedVector<int16_t> weights_;  // [blocks][16 points][pairs][16 channels][2]
+  AlignedVector<int32_t> bias_;
+  AlignedVector<float> multipliers_;
   const std::vector<uint8_t> padding_;
 };
 
