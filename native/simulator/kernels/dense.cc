@@ -32,22 +32,27 @@ struct Block {
   const int32_t* bias;
   const float* multipliers;
   int64_t pairs;
-  int64_t valid;  // channels that there are
+  int64_t valid;          // channels that there are
+  int64_t output_stride;  // from pixel to pixel
+  uint8_t output_zero;
 };
 
 template <int Rows, int Registers>
-RKNN_EP_AVX2 void multiply(const int16_t* words, const Block& block, const Rescale& rescale, uint8_t* output,
-                           int64_t output_stride) {
-  __m256i sums[Rows][Registers];
-  start(sums, block.bias);
-  add_products(words, 2 * block.pairs, block.weights, block.pairs, sums);
+RKNN_EP_AVX2 void multiply(const int16_t* words, int64_t tiles, const Block& original, uint8_t* output) {
+  const Block block = original;  // for all the compiler knows, storing codes could change the original
+  const Rescale rescale(block.output_zero);
+  for (; tiles > 0; --tiles, words += Rows * 2 * block.pairs) {
+    __m256i sums[Rows][Registers];
+    start(sums, block.bias);
+    add_products(words, 2 * block.pairs, block.weights, block.pairs, sums);
 #pragma GCC unroll 8
-  for (int row = 0; row < Rows; ++row, output += output_stride) {
-    rescale.store(sums[row], block.multipliers, block.valid, output);
+    for (int row = 0; row < Rows; ++row, output += block.output_stride) {
+      rescale.store(sums[row], block.multipliers, block.valid, output);
+    }
   }
 }
 
-using Multiply = void (*)(const int16_t*, const Block&, const Rescale&, uint8_t*, int64_t);
+using Multiply = void (*)(const int16_t*, int64_t, const Block&, uint8_t*);
 template <int Registers>
 constexpr Multiply kMultiply[kTile + 1] = {nullptr,
                                            multiply<1, Registers>,
@@ -112,16 +117,15 @@ class Dense final : public Convolution {
   }
 
  private:
-  RKNN_EP_AVX2 void multiply_panel(const int16_t* words, int64_t rows, uint8_t* output) const {
-    const Rescale rescale(shape_.output_zero);
+  void multiply_panel(const int16_t* words, int64_t rows, uint8_t* output) const {
     for (int64_t first = 0; first < shape_.kernels; first += kBlock) {
-      const Block block{weights_.data() + first * pairs_ * 2, bias_.data() + first, multipliers_.data() + first, pairs_,
-                        std::min(kBlock, shape_.kernels - first)};
+      const Block block{
+          weights_.data() + first * pairs_ * 2,     bias_.data() + first, multipliers_.data() + first, pairs_,
+          std::min(kBlock, shape_.kernels - first), shape_.kernels,       shape_.output_zero};
       const Multiply* const multiply = width(first) == kBlock ? kMultiply<2> : kMultiply<1>;
-      for (Tiles tile(rows); tile.count > 0; tile.next()) {
-        multiply[tile.count](words + tile.first * 2 * pairs_, block, rescale,
-                             output + tile.first * shape_.kernels + first, shape_.kernels);
-      }
+      in_tiles(rows, kTile, [&](int64_t row, int64_t size, int64_t tiles) {
+        multiply[size](words + row * 2 * pairs_, tiles, block, output + row * shape_.kernels + first);
+      });
     }
   }
 

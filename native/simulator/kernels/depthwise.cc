@@ -23,12 +23,14 @@ struct Taps {
   const int16_t* weights;  // [pairs of lines][width][16 channels][2 lines]
   const int32_t* bias;
   const float* multipliers;
-  const std::vector<int64_t>& lines;  // where each pair of lines begins, in words
+  const int64_t* lines;  // where each pair of lines begins, in words
+  int64_t pairs;
   int64_t width;
   int64_t column;         // words from tap to tap
   int64_t stride;         // words from output pixel to output pixel
   int64_t output_stride;  // codes from output pixel to output pixel
   int64_t valid;          // channels that there are
+  uint8_t output_zero;
 };
 
 // Adds what one pair of lines gives to `Pixels` neighbours: what a column holds is read once for all that need it.
@@ -68,25 +70,30 @@ RKNN_EP_AVX2_INLINE void add_any_line(const int16_t* words, const int16_t* weigh
 }
 
 template <int Width, int Stride, int Pixels>
-RKNN_EP_AVX2 void multiply(const int16_t* words, const Taps& taps, const Rescale& rescale, uint8_t* output) {
-  __m256i sums[Pixels][2];
-  start(sums, taps.bias);
-  const int16_t* weights = taps.weights;
-  for (const int64_t line : taps.lines) {
-    if constexpr (Width > 0) {
-      add_line<Width, Stride>(words + line, weights, sums);
-    } else {
-      add_any_line(words + line, weights, taps, sums);
+RKNN_EP_AVX2 void multiply(const int16_t* words, int64_t tiles, const Taps& original, uint8_t* output) {
+  const Taps taps = original;  // for all the compiler knows, storing codes could change the original
+  const Rescale rescale(taps.output_zero);
+  for (; tiles > 0; --tiles, words += Pixels * taps.stride) {
+    __m256i sums[Pixels][2];
+    start(sums, taps.bias);
+    const int16_t* weights = taps.weights;
+    for (int64_t pair = 0; pair < taps.pairs; ++pair) {
+      const int16_t* const line = words + taps.lines[pair];
+      if constexpr (Width > 0) {
+        add_line<Width, Stride>(line, weights, sums);
+      } else {
+        add_any_line(line, weights, taps, sums);
+      }
+      weights += taps.width * kPixel;
     }
-    weights += taps.width * kPixel;
-  }
 #pragma GCC unroll 8
-  for (int pixel = 0; pixel < Pixels; ++pixel, output += taps.output_stride) {
-    rescale.store(sums[pixel], taps.multipliers, taps.valid, output);
+    for (int pixel = 0; pixel < Pixels; ++pixel, output += taps.output_stride) {
+      rescale.store(sums[pixel], taps.multipliers, taps.valid, output);
+    }
   }
 }
 
-using Multiply = void (*)(const int16_t*, const Taps&, const Rescale&, uint8_t*);
+using Multiply = void (*)(const int16_t*, int64_t, const Taps&, uint8_t*);
 
 template <int Width, int Stride>
 constexpr Multiply kMultiply[kNeighbours + 1] = {nullptr, multiply<Width, Stride, 1>, multiply<Width, Stride, 2>,
@@ -162,14 +169,19 @@ class Depthwise final : public Convolution {
           const Taps taps{half.weights.data() + block * size,
                           bias_.data() + block * kBlock,
                           multipliers_.data() + block * kBlock,
-                          lines,
+                          lines.data(),
+                          static_cast<int64_t>(lines.size()),
                           shape_.width,
                           shape_.dilation_x * kPixel,
                           shape_.stride_x * kPixel,
                           shape_.channels,
-                          valid()};
-          multiply_line(words.data() + (block - group) * length, taps, picture.out_width,
-                        output + y * picture.out_width * shape_.channels + starts_[static_cast<size_t>(block)]);
+                          valid(),
+                          shape_.output_zero};
+          const int16_t* const from = words.data() + (block - group) * length;
+          uint8_t* const to = output + y * picture.out_width * shape_.channels + starts_[static_cast<size_t>(block)];
+          in_tiles(picture.out_width, kNeighbours, [&](int64_t x, int64_t size, int64_t tiles) {
+            multiply_[size](from + x * taps.stride, tiles, taps, to + x * shape_.channels);
+          });
         }
       }
     }
@@ -222,9 +234,13 @@ class Depthwise final : public Convolution {
     std::fill(words, words + from * kPixel, static_cast<int16_t>(shape_.input_zero));
     std::fill(words + to * kPixel, words + columns * kPixel, static_cast<int16_t>(shape_.input_zero));
     const bool whole = shape_.channels >= kBlock;
+    const int64_t ahead = 2 * picture.width * shape_.channels;
     int16_t* const end = words + to * kPixel;
     for (words += from * kPixel; words < end; words += kPixel, upper += upper_step, lower += lower_step) {
       if (whole) {
+        // Of what comes next no more than a few codes in each line are read, which the processor does not foresee.
+        _mm_prefetch(reinterpret_cast<const char*>(upper + ahead), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(lower + ahead), _MM_HINT_T0);
         const __m256i first = widen(upper), second = widen(lower);
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), _mm256_unpacklo_epi16(first, second));
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + kBlock), _mm256_unpackhi_epi16(first, second));
@@ -234,13 +250,6 @@ class Depthwise final : public Convolution {
           words[2 * interleaved(lane) + 1] = lower[lane];
         }
       }
-    }
-  }
-
-  RKNN_EP_AVX2 void multiply_line(const int16_t* words, const Taps& taps, int64_t pixels, uint8_t* output) const {
-    const Rescale rescale(shape_.output_zero);
-    for (Tiles tile(pixels, kNeighbours); tile.count > 0; tile.next()) {
-      multiply_[tile.count](words + tile.first * taps.stride, taps, rescale, output + tile.first * taps.output_stride);
     }
   }
 

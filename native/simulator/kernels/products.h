@@ -10,24 +10,14 @@ namespace rknn_ep::simulator {
 
 constexpr int kTile = 6;  // rows at a time: twelve of the sixteen registers hold sums
 
-// `rows` in tiles of at most `most` that differ by one row at most:
-//   for (Tiles tile(rows); tile.count > 0; tile.next()) work(tile.first, tile.count);
-class Tiles {
- public:
-  explicit Tiles(int64_t rows, int64_t most = kTile) : left_((rows + most - 1) / most) {
-    if (left_ > 0) least_ = rows / left_, larger_ = rows % left_;
-    count = left_ > 0 ? least_ + (larger_ > 0) : 0;
-  }
-  void next() {
-    first += count;
-    --left_, --larger_;
-    count = left_ > 0 ? least_ + (larger_ > 0) : 0;
-  }
-  int64_t first = 0, count = 0;
-
- private:
-  int64_t left_, least_ = 0, larger_ = 0;
-};
+// Splits `rows`, at least one, into tiles of at most `most` rows that differ by one at most, and calls
+// work(first row, rows in a tile, tiles of that size) once or twice.
+template <typename Work>
+void in_tiles(int64_t rows, int64_t most, const Work& work) {
+  const int64_t tiles = (rows + most - 1) / most, least = rows / tiles, larger = rows % tiles;
+  if (larger > 0) work(0, least + 1, larger);
+  work(larger * (least + 1), least, tiles - larger);
+}
 
 // Sums of `Rows` rows by eight or sixteen channels, which begin with a bias.
 template <int Rows, int Registers>

@@ -49,7 +49,7 @@ struct Rescale {
   RKNN_EP_AVX2_INLINE void store(const __m256i (&sums)[2], const float* multipliers, int64_t valid,
                                  uint8_t* output) const {
     const __m128i block = codes(sums[0], sums[1], multipliers);
-    if (valid == kBlock) {
+    if (__builtin_expect(valid == kBlock, 1)) {
       _mm_storeu_si128(reinterpret_cast<__m128i*>(output), block);
     } else {
       store_few(block, valid, output);
@@ -58,7 +58,7 @@ struct Rescale {
   RKNN_EP_AVX2_INLINE void store(const __m256i (&sums)[1], const float* multipliers, int64_t valid,
                                  uint8_t* output) const {
     const __m128i half = codes(sums[0], multipliers);
-    if (valid == kBlock / 2) {
+    if (__builtin_expect(valid == kBlock / 2, 1)) {
       _mm_storel_epi64(reinterpret_cast<__m128i*>(output), half);
     } else {
       store_few(half, valid, output);

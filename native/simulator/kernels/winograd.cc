@@ -23,15 +23,17 @@ constexpr int64_t kPanel = 24;  // tiles whose transformed codes stay in the cac
 constexpr int64_t kDeepest = (int64_t{1} << 31) / (4 * 9 * 255 * 128) - 1;
 
 template <int Rows>
-RKNN_EP_AVX2 void multiply(const int16_t* words, int64_t stride, const int16_t* weights, int64_t pairs, int32_t* out) {
-  __m256i sums[Rows][2];
+RKNN_EP_AVX2 void multiply(const int16_t* words, int64_t tiles, const int16_t* weights, int64_t pairs, int32_t* out) {
+  for (; tiles > 0; --tiles, words += Rows * 2 * pairs) {
+    __m256i sums[Rows][2];
 #pragma GCC unroll 8
-  for (int row = 0; row < Rows; ++row) sums[row][0] = sums[row][1] = _mm256_setzero_si256();
-  add_products(words, stride, weights, pairs, sums);
+    for (int row = 0; row < Rows; ++row) sums[row][0] = sums[row][1] = _mm256_setzero_si256();
+    add_products(words, 2 * pairs, weights, pairs, sums);
 #pragma GCC unroll 8
-  for (int row = 0; row < Rows; ++row) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + row * kBlock), sums[row][0]);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + row * kBlock + 8), sums[row][1]);
+    for (int row = 0; row < Rows; ++row, out += kBlock) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), sums[row][0]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8), sums[row][1]);
+    }
   }
 }
 
@@ -146,10 +148,10 @@ class Winograd final : public Convolution {
   void multiply_block(const int16_t* words, int64_t plane, int64_t rows, int64_t block, int32_t* sums) const {
     const int16_t* weights = weights_.data() + block * kPoints * pairs_ * 2 * kBlock;
     for (int64_t point = 0; point < kPoints; ++point, weights += pairs_ * 2 * kBlock) {
-      for (Tiles tile(rows); tile.count > 0; tile.next()) {
-        kMultiply[tile.count](words + point * plane + tile.first * 2 * pairs_, 2 * pairs_, weights, pairs_,
-                              sums + (point * rows + tile.first) * kBlock);
-      }
+      in_tiles(rows, kTile, [&](int64_t row, int64_t size, int64_t tiles) {
+        kMultiply[size](words + point * plane + row * 2 * pairs_, tiles, weights, pairs_,
+                        sums + (point * rows + row) * kBlock);
+      });
     }
   }
 
@@ -175,11 +177,12 @@ class Winograd final : public Convolution {
     }
     const int64_t top = tile / columns(picture) * 2, left = tile % columns(picture) * 2;
     const int64_t valid = std::min(kBlock, shape_.kernels - block * kBlock);
+    const float* const multipliers = multipliers_.data() + block * kBlock;
 #pragma GCC unroll 4
     for (int64_t i = 0; i < 4; ++i) {
       const int64_t y = top + i / 2, x = left + i % 2;
       if (y >= picture.out_height || x >= picture.out_width) continue;
-      rescale.store(pixels[i], multipliers_.data() + block * kBlock, valid,
+      rescale.store(pixels[i], multipliers, valid,
                     output + (y * picture.out_width + x) * shape_.kernels + block * kBlock);
     }
   }
