@@ -12,7 +12,8 @@ namespace {
 
 constexpr size_t kTile = 256;  // pixels that are converted and moved at a time: they stay in the nearest cache
 constexpr size_t kTileChannels = 16;
-constexpr size_t kWidePixels = 128;  // where pixels are wider than that
+constexpr size_t kVector = 16;
+constexpr size_t kLine = 64;  // bytes of a cache line
 constexpr size_t kBytes = 256;
 constexpr size_t kWidest = 8;  // bytes of the widest element
 
@@ -50,6 +51,41 @@ bool dense(const Layout& layout) { return layout.total == layout.elements(); }
 // NHWC of one channel, and NC1HWC2 of a block of one, are planes.
 void simplify(Layout& layout) {
   if (layout.channels == 1 && layout.width_step == 1) layout.channel_block = 1;
+}
+
+// Whether lines that far apart displace each other in the nearest cache.
+bool conflicting(uint64_t bytes) { return bytes > kLine && bytes % kLine == 0; }
+
+// Whether that many bytes are no whole vectors and have no kernel of their own.
+bool odd(uint64_t bytes) { return bytes % kVector != 0 && bytes > 4 && bytes != 8; }
+
+template <size_t kSize>
+void copy_whole(const uint8_t* from, uint64_t from_step, uint8_t* to, uint64_t to_step, uint64_t rows) {
+  for (uint64_t i = 0; i < rows; ++i) std::memcpy(to + i * to_step, from + i * from_step, kSize);
+}
+
+// Rows of between one and two pieces of kSize: the pieces overlap.
+template <size_t kSize>
+void copy_pieces(const uint8_t* from, uint64_t from_step, uint8_t* to, uint64_t to_step, uint64_t size, uint64_t rows) {
+  for (uint64_t i = 0; i < rows; ++i, from += from_step, to += to_step) {
+    uint8_t first[kSize], second[kSize];
+    std::memcpy(first, from, kSize);
+    std::memcpy(second, from + size - kSize, kSize);
+    std::memcpy(to, first, kSize);
+    std::memcpy(to + size - kSize, second, kSize);
+  }
+}
+
+// Rows of at most a line: a call of memcpy for each would take longer than the copying.
+void copy_rows(const uint8_t* from, uint64_t from_step, uint8_t* to, uint64_t to_step, uint64_t size, uint64_t rows) {
+  if (size == kLine) return copy_whole<kLine>(from, from_step, to, to_step, rows);
+  if (size == kVector) return copy_whole<kVector>(from, from_step, to, to_step, rows);
+  if (size > 32) return copy_pieces<32>(from, from_step, to, to_step, size, rows);
+  if (size >= 16) return copy_pieces<16>(from, from_step, to, to_step, size, rows);
+  if (size >= 8) return copy_pieces<8>(from, from_step, to, to_step, size, rows);
+  if (size >= 4) return copy_pieces<4>(from, from_step, to, to_step, size, rows);
+  if (size >= 2) return copy_pieces<2>(from, from_step, to, to_step, size, rows);
+  copy_whole<1>(from, from_step, to, to_step, rows);
 }
 
 }  // namespace
@@ -187,105 +223,146 @@ void Converter::rows(const uint8_t* from, uint8_t* to) const {
   }
 }
 
-void Converter::pack(const uint8_t* from, uint8_t* to) const {
+// The channels from `c` to before `end` that lie beside each other on both sides.
+uint64_t Converter::together(uint64_t c, uint64_t end) const {
+  for (const Layout* layout : {&from_.layout, &to_.layout}) {
+    if (layout->channel_block > 1) end = std::min(end, c + layout->channel_block - c % layout->channel_block);
+  }
+  return end - c;
+}
+
+// A line of channels at a time, so that pixels which lie apart are fetched once.
+template <typename Part>
+void Converter::parts(uint64_t pixels, const Part& part) const {
   const Layout& a = from_.layout;
   const Layout& b = to_.layout;
-  const bool padded = b.channel_block != b.channels;   // NC1HWC2: the last block is filled up
-  const uint64_t step = same_type_ ? pixels_ : kTile;  // moved as they are, elements need no cache
-  alignas(32) uint8_t scratch[kTileChannels * kTile * kWidest];
+  const uint64_t line = kLine / std::max(from_size_, to_size_);
+  const uint64_t used = b.channels % b.channel_block;
+  const uint64_t fill = used && b.channel_block != b.channels ? b.channel_block - used : 0;
   for (uint64_t n = 0; n < a.batch; ++n) {
     for (uint64_t h = 0; h < planes_; ++h) {
-      for (uint64_t p = 0; p < pixels_; p += step) {
-        const uint64_t count = std::min(step, pixels_ - p);
-        for (uint64_t c = 0; c < a.channels;) {
-          const uint64_t rest = std::min(b.channel_block - c % b.channel_block, a.channels - c);
-          const uint64_t group = std::min<uint64_t>(rest, kTileChannels);
-          const bool last = c + group == a.channels;
-          const uint64_t fill = last && padded ? b.channel_block - c % b.channel_block - group : 0;
-          const uint8_t* source = from + (a.at(n, c, h, 0) + p) * from_size_;
-          uint8_t* target = to + (b.at(n, c, h, 0) + p * b.width_step) * to_size_;
-          size_t plane_step = a.block_step;
-          if (!same_type_) {
-            for (uint64_t k = 0; k < group; ++k) {
-              elements(source + k * a.block_step * from_size_, scratch + k * kTile * to_size_, count);
-            }
-            source = scratch;
-            plane_step = kTile;
-          }
-          kernels().pack(to_size_, source, plane_step, target, b.width_step, group, fill, count);
-          c += group;
+      for (uint64_t begin = 0; begin < a.channels; begin += line) {
+        const uint64_t end = std::min(begin + line, a.channels);
+        Piece pieces[kLine];
+        size_t count = 0;
+        for (uint64_t c = begin; c < end;) {
+          Piece& piece = pieces[count++];
+          piece = {a.at(n, c, h, 0), b.at(n, c, h, 0), together(c, end), 0};
+          c += piece.channels;
+          if (c == b.channels) piece.fill = fill;
+        }
+        for (uint64_t p = 0; p < pixels_; p += pixels) {
+          for (size_t i = 0; i < count; ++i) part(pieces[i], p, std::min(pixels, pixels_ - p));
         }
       }
     }
   }
 }
 
+void Converter::pack(const uint8_t* from, uint8_t* to) const {
+  const uint64_t planes = from_.layout.block_step;
+  const uint64_t pixel_bytes = to_.layout.width_step * to_size_;
+  // Few channels are moved as they are. Otherwise all channels of a line are written while the line is in the nearest
+  // cache. Pixels whose channels are not whole vectors, or lie apart, are put together elsewhere.
+  const bool narrow = pixel_bytes <= kVector;
+  const bool whole = same_type_ && narrow;
+  const bool unfilled = to_.layout.channels == to_.layout.width_step;
+  const bool staged = unfilled && (conflicting(pixel_bytes) || odd(pixel_bytes));
+  alignas(kLine) uint8_t values[kTile * kTileChannels * kWidest];
+  alignas(kLine) uint8_t stage[kTile * kLine];
+  parts(whole ? pixels_ : kTile, [&](const Piece& piece, uint64_t p, uint64_t pixels) {
+    const uint64_t channels = piece.channels, fill = piece.fill;
+    uint8_t* place = to + piece.to * to_size_ + p * pixel_bytes;
+    uint8_t* target = staged ? stage : place;
+    const uint64_t step = staged ? kLine / to_size_ : to_.layout.width_step;
+    for (uint64_t k = 0; k < channels;) {
+      const uint64_t group = std::min<uint64_t>(channels - k, kTileChannels);
+      const uint8_t* source = from + (piece.from + p + k * planes) * from_size_;
+      uint64_t plane_step = planes;
+      if (!same_type_) {
+        for (uint64_t i = 0; i < group; ++i) {
+          elements(source + i * planes * from_size_, values + i * kTile * to_size_, pixels);
+        }
+        source = values;
+        plane_step = kTile;
+      }
+      const bool last = k + group == channels;
+      const uint64_t room = staged && to_size_ == 1 ? kTileChannels - group : 0;  // a whole vector
+      kernels().pack(to_size_, source, plane_step, target + k * to_size_, step, group, last ? std::max(fill, room) : 0,
+                     pixels);
+      k += group;
+    }
+    if (staged) copy_rows(stage, kLine, place, pixel_bytes, channels * to_size_, pixels);
+  });
+}
+
 void Converter::unpack(const uint8_t* from, uint8_t* to) const {
-  const Layout& a = from_.layout;
-  const Layout& b = to_.layout;
-  // Where a pixel's channels fill several lines of the nearest cache, these must still be there for the next group.
-  const uint64_t step = a.width_step > kTileChannels ? kWidePixels : same_type_ ? pixels_ : kTile;
-  alignas(32) uint8_t scratch[kTileChannels * kTile * kWidest];
-  for (uint64_t n = 0; n < a.batch; ++n) {
-    for (uint64_t h = 0; h < planes_; ++h) {
-      for (uint64_t p = 0; p < pixels_; p += step) {
-        const uint64_t count = std::min(step, pixels_ - p);
-        for (uint64_t c = 0; c < a.channels;) {
-          const uint64_t group =
-              std::min<uint64_t>({a.channel_block - c % a.channel_block, a.channels - c, kTileChannels});
-          const uint8_t* source = from + (a.at(n, c, h, 0) + p * a.width_step) * from_size_;
-          uint8_t* target = to + (b.at(n, c, h, 0) + p) * to_size_;
-          if (same_type_) {
-            kernels().unpack(from_size_, source, a.width_step, target, b.block_step, group, count);
-          } else {
-            kernels().unpack(from_size_, source, a.width_step, scratch, kTile, group, count);
-            for (uint64_t k = 0; k < group; ++k) {
-              elements(scratch + k * kTile * from_size_, target + k * b.block_step * to_size_, count);
-            }
-          }
-          c += group;
+  const uint64_t planes = to_.layout.block_step;
+  const uint64_t pixel_bytes = from_.layout.width_step * from_size_;
+  const bool whole = same_type_ && pixel_bytes <= kVector;
+  const bool staged = conflicting(pixel_bytes);  // pixels that lie apart are brought together first
+  alignas(kLine) uint8_t values[kTile * kTileChannels * kWidest];
+  alignas(kLine) uint8_t stage[kTile * kLine];
+  parts(whole ? pixels_ : kTile, [&](const Piece& piece, uint64_t p, uint64_t pixels) {
+    const uint64_t channels = piece.channels;
+    const uint8_t* source = from + piece.from * from_size_ + p * pixel_bytes;
+    uint64_t step = from_.layout.width_step;
+    if (staged) {
+      copy_rows(source, pixel_bytes, stage, kLine, channels * from_size_, pixels);
+      source = stage;
+      step = kLine / from_size_;
+    }
+    for (uint64_t k = 0; k < channels;) {
+      const uint64_t group = std::min<uint64_t>(channels - k, kTileChannels);
+      uint8_t* target = to + (piece.to + p + k * planes) * to_size_;
+      if (same_type_) {
+        kernels().unpack(from_size_, source + k * from_size_, step, target, planes, group, pixels);
+      } else {
+        kernels().unpack(from_size_, source + k * from_size_, step, values, kTile, group, pixels);
+        for (uint64_t i = 0; i < group; ++i) {
+          elements(values + i * kTile * from_size_, target + i * planes * to_size_, pixels);
         }
       }
+      k += group;
     }
-  }
+  });
 }
 
 // Between layouts that both have channels beside each other.
 void Converter::repack(const uint8_t* from, uint8_t* to) const {
   const Layout& a = from_.layout;
   const Layout& b = to_.layout;
-  const bool whole = a.channel_block == a.channels && b.channel_block == b.channels;
-  for (uint64_t n = 0; n < a.batch; ++n) {
-    for (uint64_t h = 0; h < a.height; ++h) {
-      if (whole) {  // NHWC on both sides: rows
+  if (a.channel_block == a.channels && b.channel_block == b.channels) {  // NHWC on both sides: rows
+    for (uint64_t n = 0; n < a.batch; ++n) {
+      for (uint64_t h = 0; h < planes_; ++h) {
         const uint8_t* source = from + a.at(n, 0, h, 0) * from_size_;
         uint8_t* target = to + b.at(n, 0, h, 0) * to_size_;
         if (same_type_) {
-          std::memcpy(target, source, a.width * a.channels * to_size_);
+          std::memcpy(target, source, pixels_ * a.channels * to_size_);
         } else {
-          elements(source, target, a.width * a.channels);
+          elements(source, target, pixels_ * a.channels);
         }
-        continue;
-      }
-      for (uint64_t c = 0; c < a.channels;) {
-        const uint64_t group = std::min<uint64_t>(
-            {a.channel_block - c % a.channel_block, b.channel_block - c % b.channel_block, a.channels - c});
-        const bool last = c + group == a.channels && b.channel_block != b.channels;
-        const uint64_t fill = last ? b.channel_block - c % b.channel_block - group : 0;
-        for (uint64_t w = 0; w < a.width; ++w) {
-          const uint8_t* source = from + a.at(n, c, h, w) * from_size_;
-          uint8_t* target = to + b.at(n, c, h, w) * to_size_;
-          if (same_type_) {
-            std::memcpy(target, source, group * to_size_);
-          } else {
-            elements(source, target, group);
-          }
-          if (fill) std::memset(target + group * to_size_, 0, fill * to_size_);
-        }
-        c += group;
       }
     }
+    return;
   }
+  alignas(kLine) uint8_t given[kTile * kLine], made[kTile * kLine];
+  const uint64_t from_step = a.width_step * from_size_, to_step = b.width_step * to_size_;
+  parts(kTile, [&](const Piece& piece, uint64_t p, uint64_t pixels) {
+    const uint64_t channels = piece.channels;
+    const uint8_t* source = from + piece.from * from_size_ + p * from_step;
+    uint8_t* target = to + piece.to * to_size_ + p * to_step;
+    if (same_type_) {
+      copy_rows(source, from_step, target, to_step, channels * to_size_, pixels);
+    } else {
+      copy_rows(source, from_step, given, channels * from_size_, channels * from_size_, pixels);
+      elements(given, made, pixels * channels);
+      copy_rows(made, channels * to_size_, target, to_step, channels * to_size_, pixels);
+    }
+    for (uint64_t i = 0; piece.fill && i < pixels; ++i) {
+      std::memset(target + i * to_step + channels * to_size_, 0, piece.fill * to_size_);
+    }
+  });
 }
 
 }  // namespace rknn_ep::tensor

@@ -57,6 +57,15 @@ class Converter {
   enum class ByteWay { kDivide, kAffine, kLine };
   ByteWay fit_bytes();
   void elements(const uint8_t* from, uint8_t* to, uint64_t count) const;
+  uint64_t together(uint64_t c, uint64_t end) const;
+  // Channels that lie beside each other on both sides: where their first pixels are, in elements, how many there are, and
+  // how many zeros follow them.
+  struct Piece {
+    uint64_t from, to, channels, fill;
+  };
+  // Calls part(piece, first pixel, pixels) for every piece, of at most so many pixels at a time.
+  template <typename Part>
+  void parts(uint64_t pixels, const Part& part) const;
   void rows(const uint8_t* from, uint8_t* to) const;
   void pack(const uint8_t* from, uint8_t* to) const;
   void unpack(const uint8_t* from, uint8_t* to) const;

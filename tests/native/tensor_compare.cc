@@ -104,22 +104,28 @@ int compare_layouts() {
   int wrong = 0;
   for (int round = 0; round < 3000; ++round) {
     const size_t bytes = size_t{1} << below(4), channels = 1 + below(16),
-                 fill = below(2) * below(9);
+                 fill = below(3) ? below(2) * below(9) : 16 - channels;
     const size_t step = channels + fill + below(3), pixels = 1 + below(300),
                  plane_step = pixels + below(5);
     const std::vector<uint8_t> planes = noise(channels * plane_step * bytes);
     std::vector<uint8_t> plain(((pixels - 1) * step + channels + fill) * bytes),
-        fast(plain.size());
+        fast(plain.size()), widest(plain.size());
     kScalarKernels.pack(bytes, planes.data(), plane_step, plain.data(), step,
                         channels, fill, pixels);
     kVectorKernels.pack(bytes, planes.data(), plane_step, fast.data(), step,
                         channels, fill, pixels);
-    std::vector<uint8_t> back(planes.size()), again(planes.size());
+    kernels().pack(bytes, planes.data(), plane_step, widest.data(), step,
+                   channels, fill, pixels);
+    std::vector<uint8_t> back(planes.size()), again(planes.size()),
+        once_more(planes.size());
     kScalarKernels.unpack(bytes, plain.data(), step, back.data(), plane_step,
                           channels, pixels);
     kVectorKernels.unpack(bytes, plain.data(), step, again.data(), plane_step,
                           channels, pixels);
-    if (plain != fast || back != again) {
+    kernels().unpack(bytes, plain.data(), step, once_more.data(), plane_step,
+                     channels, pixels);
+    if (plain != fast || plain != widest || back != again ||
+        back != once_more) {
       std::printf(
           "layout: %zu bytes, %zu channels, fill %zu, step %zu, %zu pixels\n",
           bytes, channels, fill, step, pixels);
