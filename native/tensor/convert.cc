@@ -1,7 +1,6 @@
 #include "tensor/convert.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -12,9 +11,11 @@ namespace {
 
 constexpr size_t kTile = 256;  // pixels that are converted and moved at a time: they stay in the nearest cache
 constexpr size_t kTileChannels = 16;
+constexpr size_t kFew = 4;  // channels, of which more pixels are taken at a time
 constexpr size_t kVector = 16;
 constexpr size_t kLine = 64;  // bytes of a cache line
 constexpr size_t kBytes = 256;
+constexpr uint8_t kSign = 0x80;
 constexpr size_t kWidest = 8;  // bytes of the widest element
 
 bool is_coded(const Side& side) {
@@ -163,10 +164,11 @@ Converter::ByteWay Converter::fit_bytes() {
   affine_.from_signed = from_.type == RKNN_TENSOR_INT8;
   affine_.to_signed = to_.type == RKNN_TENSOR_INT8;
   if (!(affine_.a < 4096) || !(affine_.b < 4e6f && affine_.b > -4e6f)) return ByteWay::kDivide;
-  if (affine_.a == 1 && std::abs(affine_.b) == 128) return ByteWay::kDivide;  // the sign bit alone: faster still
   uint8_t all[kBytes], divided[kBytes], multiplied[kBytes];
   for (size_t i = 0; i < kBytes; ++i) all[i] = static_cast<uint8_t>(i);
   kernels().elements(from_, to_, all, divided, kBytes);
+  const auto flipped = [](uint8_t a, uint8_t b) { return (a ^ kSign) == b; };
+  if (std::equal(all, all + kBytes, divided, flipped)) return ByteWay::kFlip;
   if (fit_line(divided, from_scale / to_scale, affine_.from_signed, affine_.to_signed, line_)) return ByteWay::kLine;
   kernels().affine(affine_, all, multiplied, kBytes);
   return std::memcmp(divided, multiplied, kBytes) == 0 ? ByteWay::kAffine : ByteWay::kDivide;
@@ -265,12 +267,15 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
   // Few channels are moved as they are. Otherwise all channels of a line are written while the line is in the nearest
   // cache. Pixels whose channels are not whole vectors, or lie apart, are put together elsewhere.
   const bool narrow = pixel_bytes <= kVector;
-  const bool whole = same_type_ && narrow;
+  const bool moved = same_type_ || byte_way_ == ByteWay::kFlip;
+  const uint8_t flip = same_type_ ? 0 : kSign;
+  const bool whole = moved && narrow;
   const bool unfilled = to_.layout.channels == to_.layout.width_step;
   const bool staged = unfilled && (conflicting(pixel_bytes) || odd(pixel_bytes));
+  const uint64_t tile = to_.layout.channels <= kFew && !staged ? kTile * kTileChannels / kFew : kTile;
   alignas(kLine) uint8_t values[kTile * kTileChannels * kWidest];
   alignas(kLine) uint8_t stage[kTile * kLine];
-  parts(whole ? pixels_ : kTile, [&](const Piece& piece, uint64_t p, uint64_t pixels) {
+  parts(whole ? pixels_ : tile, [&](const Piece& piece, uint64_t p, uint64_t pixels) {
     const uint64_t channels = piece.channels, fill = piece.fill;
     uint8_t* place = to + piece.to * to_size_ + p * pixel_bytes;
     uint8_t* target = staged ? stage : place;
@@ -279,17 +284,17 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
       const uint64_t group = std::min<uint64_t>(channels - k, kTileChannels);
       const uint8_t* source = from + (piece.from + p + k * planes) * from_size_;
       uint64_t plane_step = planes;
-      if (!same_type_) {
+      if (!moved) {
         for (uint64_t i = 0; i < group; ++i) {
-          elements(source + i * planes * from_size_, values + i * kTile * to_size_, pixels);
+          elements(source + i * planes * from_size_, values + i * tile * to_size_, pixels);
         }
         source = values;
-        plane_step = kTile;
+        plane_step = tile;
       }
       const bool last = k + group == channels;
       const uint64_t room = staged && to_size_ == 1 ? kTileChannels - group : 0;  // a whole vector
       kernels().pack(to_size_, source, plane_step, target + k * to_size_, step, group, last ? std::max(fill, room) : 0,
-                     pixels);
+                     moved ? flip : 0, pixels);
       k += group;
     }
     if (staged) copy_rows(stage, kLine, place, pixel_bytes, channels * to_size_, pixels);
@@ -299,11 +304,14 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
 void Converter::unpack(const uint8_t* from, uint8_t* to) const {
   const uint64_t planes = to_.layout.block_step;
   const uint64_t pixel_bytes = from_.layout.width_step * from_size_;
-  const bool whole = same_type_ && pixel_bytes <= kVector;
+  const bool moved = same_type_ || byte_way_ == ByteWay::kFlip;
+  const uint8_t flip = same_type_ ? 0 : kSign;
+  const bool whole = moved && pixel_bytes <= kVector;
   const bool staged = conflicting(pixel_bytes);  // pixels that lie apart are brought together first
+  const uint64_t tile = from_.layout.channels <= kFew && !staged ? kTile * kTileChannels / kFew : kTile;
   alignas(kLine) uint8_t values[kTile * kTileChannels * kWidest];
   alignas(kLine) uint8_t stage[kTile * kLine];
-  parts(whole ? pixels_ : kTile, [&](const Piece& piece, uint64_t p, uint64_t pixels) {
+  parts(whole ? pixels_ : tile, [&](const Piece& piece, uint64_t p, uint64_t pixels) {
     const uint64_t channels = piece.channels;
     const uint8_t* source = from + piece.from * from_size_ + p * pixel_bytes;
     uint64_t step = from_.layout.width_step;
@@ -315,12 +323,12 @@ void Converter::unpack(const uint8_t* from, uint8_t* to) const {
     for (uint64_t k = 0; k < channels;) {
       const uint64_t group = std::min<uint64_t>(channels - k, kTileChannels);
       uint8_t* target = to + (piece.to + p + k * planes) * to_size_;
-      if (same_type_) {
-        kernels().unpack(from_size_, source + k * from_size_, step, target, planes, group, pixels);
+      if (moved) {
+        kernels().unpack(from_size_, source + k * from_size_, step, target, planes, group, flip, pixels);
       } else {
-        kernels().unpack(from_size_, source + k * from_size_, step, values, kTile, group, pixels);
+        kernels().unpack(from_size_, source + k * from_size_, step, values, tile, group, 0, pixels);
         for (uint64_t i = 0; i < group; ++i) {
-          elements(values + i * kTile * from_size_, target + i * planes * to_size_, pixels);
+          elements(values + i * tile * from_size_, target + i * planes * to_size_, pixels);
         }
       }
       k += group;

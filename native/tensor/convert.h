@@ -54,12 +54,12 @@ class Converter {
   enum class Way { kCopy, kRows, kPack, kUnpack, kRepack };
 
   // Dividing is slow; for 256 codes one can see whether something faster does the same.
-  enum class ByteWay { kDivide, kAffine, kLine };
+  enum class ByteWay { kDivide, kFlip, kAffine, kLine };
   ByteWay fit_bytes();
   void elements(const uint8_t* from, uint8_t* to, uint64_t count) const;
   uint64_t together(uint64_t c, uint64_t end) const;
-  // Channels that lie beside each other on both sides: where their first pixels are, in elements, how many there are, and
-  // how many zeros follow them.
+  // Channels that lie beside each other on both sides: where their first pixels are, in elements, how many there are,
+  // and how many zeros follow them.
   struct Piece {
     uint64_t from, to, channels, fill;
   };

@@ -17,12 +17,13 @@ struct Kernels {
 
   // Interleaves: element (pixel p, channel c) goes from plane c's element p to target[p * step + c]. Planes lie
   // `plane_step` elements apart. `fill` elements after each pixel's channels are set to zero.
+  // What is moved is xored with `flip`, which is 0 unless elements are bytes.
   void (*pack)(size_t element_bytes, const uint8_t* planes, size_t plane_step, uint8_t* target, size_t step,
-               size_t channels, size_t fill, size_t pixels);
+               size_t channels, size_t fill, uint8_t flip, size_t pixels);
 
   // The inverse.
   void (*unpack)(size_t element_bytes, const uint8_t* source, size_t step, uint8_t* planes, size_t plane_step,
-                 size_t channels, size_t pixels);
+                 size_t channels, uint8_t flip, size_t pixels);
 };
 
 extern const Kernels kScalarKernels;

@@ -29,20 +29,22 @@ void line(const Line& line, const uint8_t* source, uint8_t* target, size_t count
 }
 
 void pack(size_t bytes, const uint8_t* planes, size_t plane_step, uint8_t* target, size_t step, size_t channels,
-          size_t fill, size_t pixels) {
+          size_t fill, uint8_t flip, size_t pixels) {
   for (size_t p = 0; p < pixels; ++p) {
     for (size_t c = 0; c < channels; ++c) {
       std::memcpy(target + (p * step + c) * bytes, planes + (c * plane_step + p) * bytes, bytes);
+      target[(p * step + c) * bytes] ^= flip;
     }
     std::memset(target + (p * step + channels) * bytes, 0, fill * bytes);
   }
 }
 
 void unpack(size_t bytes, const uint8_t* source, size_t step, uint8_t* planes, size_t plane_step, size_t channels,
-            size_t pixels) {
+            uint8_t flip, size_t pixels) {
   for (size_t p = 0; p < pixels; ++p) {
     for (size_t c = 0; c < channels; ++c) {
       std::memcpy(planes + (c * plane_step + p) * bytes, source + (p * step + c) * bytes, bytes);
+      planes[(c * plane_step + p) * bytes] ^= flip;
     }
   }
 }

@@ -107,23 +107,24 @@ int compare_layouts() {
                  fill = below(3) ? below(2) * below(9) : 16 - channels;
     const size_t step = channels + fill + below(3), pixels = 1 + below(300),
                  plane_step = pixels + below(5);
+    const uint8_t flip = bytes == 1 && below(2) ? 0x80 : 0;
     const std::vector<uint8_t> planes = noise(channels * plane_step * bytes);
     std::vector<uint8_t> plain(((pixels - 1) * step + channels + fill) * bytes),
         fast(plain.size()), widest(plain.size());
     kScalarKernels.pack(bytes, planes.data(), plane_step, plain.data(), step,
-                        channels, fill, pixels);
+                        channels, fill, flip, pixels);
     kVectorKernels.pack(bytes, planes.data(), plane_step, fast.data(), step,
-                        channels, fill, pixels);
+                        channels, fill, flip, pixels);
     kernels().pack(bytes, planes.data(), plane_step, widest.data(), step,
-                   channels, fill, pixels);
+                   channels, fill, flip, pixels);
     std::vector<uint8_t> back(planes.size()), again(planes.size()),
         once_more(planes.size());
     kScalarKernels.unpack(bytes, plain.data(), step, back.data(), plane_step,
-                          channels, pixels);
+                          channels, flip, pixels);
     kVectorKernels.unpack(bytes, plain.data(), step, again.data(), plane_step,
-                          channels, pixels);
+                          channels, flip, pixels);
     kernels().unpack(bytes, plain.data(), step, once_more.data(), plane_step,
-                     channels, pixels);
+                     channels, flip, pixels);
     if (plain != fast || plain != widest || back != again ||
         back != once_more) {
       std::printf(
