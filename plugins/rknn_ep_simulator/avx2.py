@@ -22,6 +22,8 @@ from rknn_ep_simulator.tables import STAND_IN, Table, put_tables
 DOMAIN = "rknn_ep"
 LARGEST_DEPTH = 2**31 // (255 * 128) // 2 - 1
 """Products in one sum that surely stay within 32 bits, with their bias."""
+LARGEST_RESULT = 2**30
+"""Of sums before they saturate, in units of the output's scale: the kernels convert them to 32-bit integers."""
 PORTABLE_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft", DOMAIN})
 
 
@@ -46,6 +48,8 @@ def make_avx2(model: ir.Model) -> ir.Model | None:
                 changed += _convolution(graph, node)
             case ("" | "ai.onnx", "Resize"):
                 changed += _repeat(graph, node)
+            case ("" | "ai.onnx", "Transpose"):
+                _quantize_picture(graph, node)
     if not changed or any(node.domain not in PORTABLE_DOMAINS for node in graph):
         return None
     graph.opset_imports[DOMAIN] = 1
@@ -111,6 +115,9 @@ def _convolution(graph: ir.Graph, node: ir.Node) -> bool:
     rescale = np.broadcast_to(x_scale.reshape(()) * w_scale.reshape(-1) / y_scale.reshape(()), (kernels,)).astype(np.float32)
     if bias is None:
         bias = np.zeros(kernels, np.int32)
+    largest = 255.0 * np.abs(weight.reshape(kernels, -1).astype(np.float64)).sum(1) + np.abs(bias.astype(np.float64))
+    if not (largest * np.abs(rescale) < LARGEST_RESULT).all():
+        return False
     name = node.outputs[0].name
     inputs = [
         node.inputs[0],
@@ -128,6 +135,27 @@ def _convolution(graph: ir.Graph, node: ir.Node) -> bool:
     ]
     _replace(graph, node, "Convolution", inputs, attributes)
     return True
+
+
+def _quantize_picture(graph: ir.Graph, node: ir.Node) -> None:
+    """Quantising a float picture and moving its codes to NHWC, in one step; useful beside other own kernels alone."""
+    quantize = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if quantize is None or quantize.op_type != QUANTIZE or len(quantize.inputs) != 3:
+        return
+    x, scale, zero = quantize.inputs[0], constant(quantize.inputs[1]), constant(quantize.inputs[2])
+    if (
+        _integers(node, "perm", []) != [0, 2, 3, 1]
+        or x is None
+        or x.shape is None
+        or len(x.shape) != 4
+        or x.shape[1] not in (1, 2, 3, 4)
+        or x.dtype != ir.DataType.FLOAT
+    ):
+        return
+    if scale is None or zero is None or scale.size != 1 or scale.dtype != np.float32 or zero.dtype != np.uint8:
+        return
+    held = new_initializer(graph, f"{node.outputs[0].name}_scale", scale.reshape(1))
+    _replace(graph, node, "QuantizePicture", [x, held], [ir.AttrInt64("y_zero_point", int(zero.reshape(())))])
 
 
 def _repeat(graph: ir.Graph, node: ir.Node) -> bool:

@@ -14,7 +14,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.simulator import bundles
+from tests.simulator import bundles, convolutions
+from tests.simulator.convolutions import Case, Shape
 from tests.simulator.driver import Context
 
 Array = np.ndarray[Any, Any]
@@ -69,6 +70,58 @@ def hard_swish() -> onnx.ModelProto:
         "as": np.float32(2**-5), "az": np.uint8(30), "sizes": np.asarray([1, 1, 3, 2], np.float32),
     }  # fmt: skip
     return bundles.model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, out)], constants)
+
+
+def test_pictures_are_quantised_as_onnx_runtime_does_it(library: ctypes.CDLL, tmp_path: Path) -> None:
+    """One to four channels, through a convolution that changes nothing: ties, infinities, what is no number, odd sizes."""
+    import onnxruntime
+
+    rng = np.random.default_rng(4)
+    nodes: list[onnx.NodeProto] = []
+    constants: dict[str, Any] = {}
+    inputs, outputs, pictures, expected = [], [], [], []
+    for i, (shape, zero) in enumerate([((1, 1, 3, 5), 0), ((2, 2, 7, 9), 255), ((1, 3, 133, 129), 77), ((2, 4, 5, 8), 128)]):
+        scale, channels = np.float32(0.1), shape[1]
+        x = np.where(rng.random(shape) < 0.5, rng.normal(0, 10, shape), rng.integers(-300, 300, shape) * 0.05)
+        x = np.where(rng.random(shape) < 0.1, rng.choice([np.nan, np.inf, -np.inf, 2.0**31, -1e20], shape), x).astype(np.float32)
+        x[0, 0, 0] = (np.arange(shape[3]) - 2 + 0.5) * scale
+        quantized = [
+            *bundles.pair(f"x{i}", f"s{i}", f"z{i}", f"d{i}"),
+            helper.make_node("DequantizeLinear", [f"w{i}", f"one{i}", f"none{i}"], [f"wd{i}"]),
+            helper.make_node("Conv", [f"d{i}", f"wd{i}"], [f"c{i}"]),
+            *bundles.pair(f"c{i}", f"s{i}", f"z{i}", f"y{i}"),
+        ]
+        constants |= {
+            f"s{i}": scale, f"z{i}": np.uint8(zero), f"w{i}": np.eye(channels, dtype=np.int8)[:, :, None, None],
+            f"one{i}": np.float32(1), f"none{i}": np.int8(0),
+        }  # fmt: skip
+        alone = bundles.model(
+            quantized[:1], [(f"x{i}", TensorProto.FLOAT, shape)], [(f"x{i}_q", TensorProto.UINT8, shape)],
+            {name: constants[name] for name in (f"s{i}", f"z{i}")},
+        )  # fmt: skip
+        session = onnxruntime.InferenceSession(alone.SerializeToString(), providers=["CPUExecutionProvider"])
+        expected.append((session.run(None, {f"x{i}": x})[0].astype(np.float32) - zero) * scale)
+        nodes += quantized
+        pictures.append(x)
+        inputs.append((f"x{i}", TensorProto.FLOAT, shape))
+        outputs.append((f"y{i}", TensorProto.FLOAT, shape))
+    proto = bundles.model(nodes, inputs, outputs, constants)
+    assert own_operators(proto) == ["Convolution"] * 4 + ["QuantizePicture"] * 4
+    path = bundles.bundle(tmp_path / "pictures.rknnctx", proto, "int8")
+    for options in (FAST, f"{FAST}\nsimulation_threads=2"):
+        with Context(library, path, options=options) as context:
+            for got, wanted in zip(context(*pictures), expected, strict=True):
+                np.testing.assert_array_equal(got, wanted)
+
+
+def test_scales_whose_results_no_integer_holds_stay_with_onnx_runtime(library: ctypes.CDLL, tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    drawn = Case.draw(Shape((1, 16, 5, 6), (8, 16, 3, 3)), rng)
+    case = Case(**{**drawn.__dict__, "y_scale": np.float32(1e-10)})
+    proto = convolutions.model([case])
+    path = bundles.bundle(tmp_path / "steep.rknnctx", proto, "int8")
+    assert "simulation_avx2.onnx" not in bundles.compiled(proto, "int8").entries
+    np.testing.assert_array_equal(case.got(run(library, path, case.values)), case.expected())
 
 
 def test_chains_of_elementwise_operators_are_one_look_up_and_lose_nothing(library: ctypes.CDLL, tmp_path: Path) -> None:

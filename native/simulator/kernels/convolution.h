@@ -31,7 +31,8 @@ struct Picture {
 
 class Convolution {
  public:
-  // weights: [kernels][channels, or 1 if depthwise][height][width]; bias, multipliers: [kernels].
+  // weights: [kernels][channels, or 1 if depthwise][height][width]; bias, multipliers: [kernels]. Throws
+  // std::invalid_argument where a sum times its multiplier might not be a 32-bit integer.
   static std::unique_ptr<Convolution> make(const ConvolutionShape& shape, const int8_t* weights, const int32_t* bias,
                                            const float* multipliers);
   virtual ~Convolution() = default;

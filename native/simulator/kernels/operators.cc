@@ -9,6 +9,7 @@
 
 #include "simulator/kernels/convolution.h"
 #include "simulator/kernels/moves.h"
+#include "simulator/kernels/quantize.h"
 
 namespace rknn_ep::simulator {
 namespace {
@@ -249,6 +250,42 @@ class RepeatKernel {
   int64_t rows_, columns_;
 };
 
+class QuantizeKernel {
+ public:
+  static constexpr const char* kName = "QuantizePicture";
+  static constexpr ort::ONNXTensorElementDataType kInputs[] = {ort::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+                                                               ort::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT};
+  static constexpr size_t kInputCount = 2;
+
+  explicit QuantizeKernel(const Info& info) : zero_(info.integer("y_zero_point")) {
+    const Tensor scale = info.constant(1, ort::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, 1);
+    require(scale.dims[0] == 1, "a picture has one scale");
+    scale_ = *static_cast<const float*>(scale.data);
+    require(scale_ > 0 && zero_ >= 0 && zero_ <= 255, "a scale or zero point cannot be");
+  }
+
+  void run(const Run& run) const {
+    constexpr size_t kChunk = 1 << 14;
+    const Tensor input = run.input();
+    require(input.dims.size() == 4 && input.dims[1] > 0 && input.dims[1] <= 4, "a picture has one to four channels");
+    const int64_t channels = input.dims[1], pixels = input.dims[2] * input.dims[3];
+    uint8_t* const output = run.output({input.dims[0], input.dims[2], input.dims[3], channels});
+    const PictureQuantizer quantizer{static_cast<size_t>(pixels), static_cast<size_t>(channels), scale_,
+                                     static_cast<uint8_t>(zero_)};
+    const size_t parts = (quantizer.pixels + kChunk - 1) / kChunk, size = quantizer.pixels * quantizer.channels;
+    auto work = [&](size_t index) {
+      const size_t picture = index / parts * size, begin = index % parts * kChunk;
+      quantizer.run(static_cast<const float*>(input.data) + picture, begin, std::min(begin + kChunk, quantizer.pixels),
+                    output + picture);
+    };
+    run.parallel(static_cast<size_t>(input.dims[0]) * parts, work);
+  }
+
+ private:
+  int64_t zero_;
+  float scale_ = 1;
+};
+
 // ------------------------------------------------------------------ what ONNX Runtime calls
 
 template <typename Kernel>
@@ -302,8 +339,8 @@ OrtStatus* make_operator_domain(const OrtApi& api, OperatorDomain& domain) {
   ort::OrtCustomOpDomain* made = nullptr;
   if (OrtStatus* status = api.CreateCustomOpDomain("rknn_ep", &made)) return status;
   domain = OperatorDomain(made, ReleaseDomain{&api});
-  for (const ort::OrtCustomOp* one :
-       {operator_of<ConvolutionKernel>(), operator_of<LookupKernel>(), operator_of<RepeatKernel>()}) {
+  for (const ort::OrtCustomOp* one : {operator_of<ConvolutionKernel>(), operator_of<LookupKernel>(),
+                                      operator_of<QuantizeKernel>(), operator_of<RepeatKernel>()}) {
     if (OrtStatus* status = api.CustomOpDomain_Add(made, one)) return status;
   }
   return nullptr;

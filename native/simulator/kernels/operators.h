@@ -3,6 +3,7 @@
 //   Convolution(x u8 [N,H,W,C], weights s8 [M,C or 1,KH,KW], bias s32 [M], multipliers f32 [M]) -> u8 [N,OH,OW,M]
 //     strides, pads, dilations, group, x_zero_point, y_zero_point; the last three inputs are constants
 //   Lookup(x u8, table u8 [256]) -> u8, the table a constant
+//   QuantizePicture(x f32 [N,C,H,W], scale f32 [1]) -> u8 [N,H,W,C], of at most four channels; y_zero_point
 //   Repeat(x u8 [N,H,W,C]) -> u8 [N,H*rows,W*columns,C]: every pixel that often
 #pragma once
 

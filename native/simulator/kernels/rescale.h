@@ -17,17 +17,14 @@ constexpr int64_t kBlock = 16;  // channels at a time: two registers of 32-bit s
 // Packing two registers into one works on halves, and so puts them in order.
 constexpr int64_t interleaved(int64_t lane) { return lane % 4 + lane / 8 * 4 + lane / 4 % 2 * 8; }
 
+// Products must stay below 2^31, as those of a Convolution do: all that follows saturates.
 struct Rescale {
-  __m256 limit;
   __m256i zero;
 
-  RKNN_EP_AVX2_INLINE explicit Rescale(uint8_t zero_point)
-      : limit(_mm256_set1_ps(255.0f)), zero(_mm256_set1_epi16(zero_point)) {}
+  RKNN_EP_AVX2_INLINE explicit Rescale(uint8_t zero_point) : zero(_mm256_set1_epi16(zero_point)) {}
 
-  // What is below -2^31 becomes -2^31, and all that follows saturates; above 2^31 it would too, were there no limit.
-  RKNN_EP_AVX2_INLINE __m256i rounded(__m256i sums, const float* multipliers) const {
-    const __m256 real = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(multipliers));
-    return _mm256_cvtps_epi32(_mm256_min_ps(real, limit));
+  RKNN_EP_AVX2_INLINE static __m256i rounded(__m256i sums, const float* multipliers) {
+    return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(multipliers)));
   }
 
   // The codes of a block from its interleaved sums.
