@@ -118,13 +118,14 @@ class Dense final : public Convolution {
 
  private:
   void multiply_panel(const int16_t* words, int64_t rows, uint8_t* output) const {
+    const Tiles tiles(rows, kTile);
     for (int64_t first = 0; first < shape_.kernels; first += kBlock) {
       const Block block{
           weights_.data() + first * pairs_ * 2,     bias_.data() + first, multipliers_.data() + first, pairs_,
           std::min(kBlock, shape_.kernels - first), shape_.kernels,       shape_.output_zero};
       const Multiply* const multiply = width(first) == kBlock ? kMultiply<2> : kMultiply<1>;
-      in_tiles(rows, kTile, [&](int64_t row, int64_t size, int64_t tiles) {
-        multiply[size](words + row * 2 * pairs_, tiles, block, output + row * shape_.kernels + first);
+      tiles.each([&](int64_t row, int64_t size, int64_t count) {
+        multiply[size](words + row * 2 * pairs_, count, block, output + row * shape_.kernels + first);
       });
     }
   }

@@ -142,28 +142,26 @@ class Depthwise final : public Convolution {
     const int64_t end = std::min(begin + kRows, picture.out_height);
     // Lines and columns are counted from the padding's first.
     const int64_t columns = (picture.out_width - 1) * shape_.stride_x + (shape_.width - 1) * shape_.dilation_x + 1;
-    const int64_t first = begin * shape_.stride_y / 2;
     const int64_t reach = (shape_.height - 1) * shape_.dilation_y;
-    const int64_t last = ((end - 1) * shape_.stride_y + reach) / 2;
+    const int64_t ring = (reach + 1) / 2 + 1;  // pairs of lines that an output line may read
     const int64_t length = columns * kPixel;
-    if (const auto room = static_cast<size_t>((last - first + 1) * kGroup * length); words.size() < room) {
-      words.resize(room);
-    }
+    if (const auto room = static_cast<size_t>(ring * kGroup * length); words.size() < room) words.resize(room);
+    const Tiles tiles(picture.out_width, kNeighbours);
     const auto blocks = static_cast<int64_t>(starts_.size());
     for (int64_t group = 0; group < blocks; group += kGroup) {
       const int64_t count = std::min(kGroup, blocks - group);
-      int64_t next = first;
+      int64_t next = begin * shape_.stride_y / 2;
       for (int64_t y = begin; y < end; ++y) {
         const int64_t top = y * shape_.stride_y;
         for (; next <= (top + reach) / 2; ++next) {
           for (int64_t block = group; block < group + count; ++block) {
             interleave(picture, next, columns, input + starts_[static_cast<size_t>(block)],
-                       words.data() + ((next - first) * kGroup + block - group) * length);
+                       words.data() + (next % ring * kGroup + block - group) * length);
           }
         }
         const Half& half = halves_[static_cast<size_t>(top % 2)];
         lines.clear();
-        for (const int64_t pair : half.pairs) lines.push_back((top / 2 + pair - first) * kGroup * length);
+        for (const int64_t pair : half.pairs) lines.push_back((top / 2 + pair) % ring * kGroup * length);
         const auto size = static_cast<int64_t>(half.pairs.size()) * shape_.width * kPixel;
         for (int64_t block = group; block < group + count; ++block) {
           const Taps taps{half.weights.data() + block * size,
@@ -179,8 +177,8 @@ class Depthwise final : public Convolution {
                           shape_.output_zero};
           const int16_t* const from = words.data() + (block - group) * length;
           uint8_t* const to = output + y * picture.out_width * shape_.channels + starts_[static_cast<size_t>(block)];
-          in_tiles(picture.out_width, kNeighbours, [&](int64_t x, int64_t size, int64_t tiles) {
-            multiply_[size](from + x * taps.stride, tiles, taps, to + x * shape_.channels);
+          tiles.each([&](int64_t x, int64_t size, int64_t count) {
+            multiply_[size](from + x * taps.stride, count, taps, to + x * shape_.channels);
           });
         }
       }

@@ -10,14 +10,22 @@ namespace rknn_ep::simulator {
 
 constexpr int kTile = 6;  // rows at a time: twelve of the sixteen registers hold sums
 
-// Splits `rows`, at least one, into tiles of at most `most` rows that differ by one at most, and calls
-// work(first row, rows in a tile, tiles of that size) once or twice.
-template <typename Work>
-void in_tiles(int64_t rows, int64_t most, const Work& work) {
-  const int64_t tiles = (rows + most - 1) / most, least = rows / tiles, larger = rows % tiles;
-  if (larger > 0) work(0, least + 1, larger);
-  work(larger * (least + 1), least, tiles - larger);
-}
+// `rows`, at least one, in tiles of at most `most` rows that differ by one at most.
+class Tiles {
+ public:
+  Tiles(int64_t rows, int64_t most)
+      : tiles_((rows + most - 1) / most), least_(rows / tiles_), larger_(rows - least_ * tiles_) {}
+
+  // Calls work(first row, rows in a tile, tiles of that size) once or twice.
+  template <typename Work>
+  void each(const Work& work) const {
+    if (larger_ > 0) work(int64_t{0}, least_ + 1, larger_);
+    work(larger_ * (least_ + 1), least_, tiles_ - larger_);
+  }
+
+ private:
+  int64_t tiles_, least_, larger_;
+};
 
 // Sums of `Rows` rows by eight or sixteen channels, which begin with a bias.
 template <int Rows, int Registers>

@@ -147,9 +147,10 @@ class Winograd final : public Convolution {
 
   void multiply_block(const int16_t* words, int64_t plane, int64_t rows, int64_t block, int32_t* sums) const {
     const int16_t* weights = weights_.data() + block * kPoints * pairs_ * 2 * kBlock;
+    const Tiles tiles(rows, kTile);
     for (int64_t point = 0; point < kPoints; ++point, weights += pairs_ * 2 * kBlock) {
-      in_tiles(rows, kTile, [&](int64_t row, int64_t size, int64_t tiles) {
-        kMultiply[size](words + point * plane + row * 2 * pairs_, tiles, weights, pairs_,
+      tiles.each([&](int64_t row, int64_t size, int64_t count) {
+        kMultiply[size](words + point * plane + row * 2 * pairs_, count, weights, pairs_,
                         sums + (point * rows + row) * kBlock);
       });
     }
