@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,18 @@ _from_buffer = ctypes.c_char.from_buffer
 
 
 class _Frame(threading.local):
-    """The addresses that a call hands over, made once for each thread: filling them in is what is left to do in a call."""
+    """The addresses that a call hands over and the call with all its arguments, made once for each thread: filling the
+    addresses in is what is left to do.
+    """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        self._arrays = (ctypes.c_size_t * max(1, inputs))(), (ctypes.c_size_t * max(1, outputs))()
+    def __init__(self, function: Callable[..., int], handle: int | None, *sizes: ctypes.Array[ctypes.c_uint64]) -> None:
+        self._arrays = [(ctypes.c_size_t * max(1, len(one)))() for one in sizes]
         self.inputs, self.outputs = (memoryview(one).cast("B").cast("P") for one in self._arrays)
-        self.inputs_at, self.outputs_at = map(ctypes.addressof, self._arrays)
+        arguments: list[Any] = [ctypes.c_void_p(handle)]
+        for array, size in zip(self._arrays, sizes, strict=True):
+            addresses = (ctypes.c_void_p(ctypes.addressof(one)) for one in (array, size))
+            arguments += [*addresses, ctypes.c_uint64(len(size))]
+        self.call = partial(function, *arguments)
 
 
 def address_of(array: Array) -> int:
@@ -91,8 +98,7 @@ class NativeExecutor:
         self._handle = handle.value
         self.facts = parse_lines(self._library.rknn_ep_executor_describe(handle).decode("utf-8", "surrogateescape"))
         self._run = self._library.rknn_ep_executor_run
-        self._counts = counts = int(self.facts["inputs"]), int(self.facts["outputs"])
-        self._frames = _Frame(*counts)
+        counts = int(self.facts["inputs"]), int(self.facts["outputs"])
         self._outputs = ctypes.c_void_p * counts[1]
         self._sizes = tuple(ctypes.c_uint64 * count for count in counts)
 
@@ -100,8 +106,7 @@ class NativeExecutor:
         """Say how large the arrays are that `run` will be given: native code compares them with the model's."""
         self._input_sizes = self._sizes[0](*input_bytes)
         self._output_sizes = self._sizes[1](*output_bytes)
-        self._input_sizes_at = ctypes.addressof(self._input_sizes)
-        self._output_sizes_at = ctypes.addressof(self._output_sizes)
+        self._frames = _Frame(self._run, self._handle, self._input_sizes, self._output_sizes)
 
     def run(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Fill `outputs`. Every array is contiguous and of the size that `sized` named.
@@ -110,13 +115,14 @@ class NativeExecutor:
             ExecutionError: the device failed, or the executor is closed.
         """
         frame = self._frames
-        at = frame.inputs
-        for index, array in enumerate(inputs):
-            at[index] = address_of(array)
-        at = frame.outputs
-        for index, array in enumerate(outputs):
-            at[index] = address_of(array)
-        self._call(frame)
+        for at, arrays in (frame.inputs, inputs), (frame.outputs, outputs):
+            for index, array in enumerate(arrays):
+                try:  # address_of, written out: this is the road of every inference
+                    at[index] = _addressof(_from_buffer(array))  # type: ignore[arg-type]
+                except (TypeError, ValueError, BufferError):
+                    at[index] = address_of(array)
+        if frame.call():
+            raise_last_error()
 
     def run_addresses(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Run on memory of the caller: one address a tensor, each as large as `sized` named.
@@ -129,18 +135,7 @@ class NativeExecutor:
             frame.inputs[index] = address
         for index, address in enumerate(outputs):
             frame.outputs[index] = address
-        self._call(frame)
-
-    def _call(self, frame: _Frame) -> None:
-        if self._run(
-            self._handle,
-            frame.inputs_at,
-            self._input_sizes_at,
-            self._counts[0],
-            frame.outputs_at,
-            self._output_sizes_at,
-            self._counts[1],
-        ):
+        if frame.call():
             raise_last_error()
 
     def run_inputs(self, inputs: Sequence[Form], outputs: Sequence[Array]) -> None:

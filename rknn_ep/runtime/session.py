@@ -223,7 +223,11 @@ class Session:
         at = self._at if self._choices == 1 else self._fitting(inputs, layout)
         results = at.empty() if out is None else at.checked(out)
         if layout is None and pass_through is None:
-            self._execute(at, at.arrays(self._in_order(inputs)), results)
+            arrays = at.arrays(self._in_order(inputs))
+            if at.native is not None:
+                at.native.run(arrays, results)
+            else:
+                self._execute(at, arrays, results)
         else:
             self._execute_forms(at, at.forms(self._in_order(inputs), layout, pass_through), results)
         return results
@@ -289,14 +293,16 @@ class Session:
             self._execute(at, [form.at_border(info) for form, info in zip(forms, at.inputs, strict=True)], results)
 
     def _in_order(self, inputs: Inputs) -> Sequence[Any]:
-        if type(inputs) is not list and isinstance(inputs, Mapping):
+        if type(inputs) is list and len(inputs) == len(self._names):
+            return inputs
+        if isinstance(inputs, Mapping):
             if inputs.keys() != self._names.keys():
                 raise ShapeError(f"the inputs are {list(self._names)}, not {list(inputs)}")
             inputs = [inputs[name] for name in self._names]
         elif isinstance(inputs, np.ndarray):
             raise ShapeError("inputs is one array", remedy="Give a list, even for one input: run([array]).")
-        if len(inputs) != len(self.inputs):
-            raise ShapeError(f"the model has {len(self.inputs)} inputs, not {len(inputs)}")
+        if len(inputs) != len(self._names):
+            raise ShapeError(f"the model has {len(self._names)} inputs, not {len(inputs)}")
         return inputs
 
     # ------------------------------------------------------------------------------------------ bound memory

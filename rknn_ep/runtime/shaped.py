@@ -53,7 +53,11 @@ class Shaped:
         Raises:
             ShapeError: another shape or dtype than the model's.
         """
-        return [info.array(value) for info, value in zip(self.inputs, inputs, strict=True)]
+        made = []
+        for info, value in zip(self.inputs, inputs, strict=True):
+            plain = type(value) is np.ndarray and value.dtype is info.dtype and value.shape == info.shape
+            made.append(value if plain and value.flags.c_contiguous else info.array(value))
+        return made
 
     def forms(self, inputs: Sequence[Any], layout: str | None, pass_through: Sequence[bool] | None) -> list[Form]:
         """The inputs in types and layouts of the caller's, as `Session.run` takes them.
