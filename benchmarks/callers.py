@@ -2,12 +2,14 @@
 
 python callers.py ours|ez MODEL
 
-Opens the model once for each number of contexts that it is asked for. Reads lines "callers contexts calls bound" and answers each
-with the elapsed seconds of `calls` calls, shared out among the callers.
+Opens the model once for each number of contexts that it is asked for. Reads lines "callers contexts calls" and answers each with
+the elapsed seconds of `calls` calls, shared out among the callers, the process's seconds of CPU time for them, and how often a
+thread gave its processor up meanwhile (it waited for another).
 """
 
 from __future__ import annotations
 
+import resource
 import sys
 import threading
 import time
@@ -33,7 +35,7 @@ def ez(model: str, contexts: int) -> tuple[Callable[[np.ndarray], object], tuple
     return lambda x: session.run(None, {name: x}), tuple(session.get_inputs()[0].shape)
 
 
-def measure(run: Callable[[np.ndarray], object], shape: tuple[int, ...], callers: int, calls: int) -> float:
+def measure(run: Callable[[np.ndarray], object], shape: tuple[int, ...], callers: int, calls: int) -> tuple[float, float, int]:
     inputs = [np.random.default_rng(index).normal(size=shape).astype(np.float32) for index in range(callers)]
     started = threading.Barrier(callers + 1)
 
@@ -48,10 +50,11 @@ def measure(run: Callable[[np.ndarray], object], shape: tuple[int, ...], callers
     for thread in threads:
         thread.start()
     started.wait()
-    begin = time.perf_counter()
+    begin, before, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF), time.process_time()
     for thread in threads:
         thread.join()
-    return time.perf_counter() - begin
+    elapsed, used = time.perf_counter() - begin, time.process_time() - used
+    return elapsed, used, resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before.ru_nvcsw
 
 
 def main(which: str, model: str) -> None:
@@ -61,7 +64,7 @@ def main(which: str, model: str) -> None:
         if contexts not in opened:
             opened[contexts] = {"ours": ours, "ez": ez}[which](model, contexts)
         run, shape = opened[contexts]
-        sys.stdout.write(f"{measure(run, shape, callers, calls)}\n")
+        sys.stdout.write("{} {} {}\n".format(*measure(run, shape, callers, calls)))
         sys.stdout.flush()
 
 

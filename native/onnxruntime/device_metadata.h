@@ -5,8 +5,8 @@
 
 namespace rknn_ep {
 
-// The pairs given through rknn_ep_set_device_metadata as ONNX Runtime has them; null where nothing was given. The
-// caller releases them.
+// The pairs given through rknn_ep_set_device_metadata as ONNX Runtime has them; where nothing was given, what can be
+// seen without plugins: device (board or simulator), soc, board, driver_version. The caller releases them.
 ort::OrtKeyValuePairs* device_metadata(const ort::OrtApi& api);
 
 }  // namespace rknn_ep

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,9 @@ print(json.dumps(dict(device.ep_metadata)))
 """
 
 
-def metadata(root: Path | None) -> dict[str, str]:
+def metadata(root: Path | None, program: str = PROGRAM) -> dict[str, str]:
     environment = dict(os.environ) | ({} if root is None else {"RKNN_EP_BOARD_ROOT": str(root)})
-    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env=environment, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment, timeout=60)
     found: dict[str, str] = json.loads(ran.stdout)
     return found
 
@@ -101,3 +102,33 @@ def test_the_device_of_onnxruntime_says_that_it_is_simulated() -> None:
 def test_the_device_of_onnxruntime_says_what_a_board_lacks(tmp_path: Path) -> None:
     found = metadata(trees.plant(tmp_path, trees.rocket()))
     assert "accel/rocket" in found["problem"]
+
+
+BY_ITSELF = """
+import json, onnxruntime
+from rknn_ep.api import get_library_path
+onnxruntime.register_execution_provider_library("RKNNExecutionProvider", get_library_path())
+device, = (device for device in onnxruntime.get_ep_devices() if device.ep_name == "RKNNExecutionProvider")
+print(json.dumps(dict(device.ep_metadata)))
+"""
+"""What a program in C does: the library alone, and no plugin that says anything."""
+
+
+ORT_ADDS = {"library_path", "version"}
+
+
+@pytest.mark.parametrize("tree", [trees.rk3588, trees.rk3576, trees.rk3568, trees.rv1106])
+def test_a_program_that_registers_the_library_itself_sees_soc_and_driver(
+    tmp_path: Path, tree: Callable[[], dict[str, str | bytes]]
+) -> None:
+    root = trees.plant(tmp_path, tree())
+    found, told = metadata(root, BY_ITSELF), metadata(root)
+    assert found.pop("device") == "board"
+    assert found["soc"].startswith(tree.__name__) and found["driver_version"].startswith("0.")
+    for key in found.keys() - ORT_ADDS:
+        assert found[key] == told.get(key, found[key]), key
+
+
+def test_a_program_that_registers_the_library_itself_sees_that_a_pc_simulates() -> None:
+    found = metadata(None, BY_ITSELF)
+    assert found["device"] == "simulator" and found.keys() <= {"device"} | ORT_ADDS
