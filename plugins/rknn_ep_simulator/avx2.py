@@ -19,6 +19,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 from rknn_ep_simulator.graphs import QUANTIZE, constant, integer_attribute, new_initializer
 from rknn_ep_simulator.tables import STAND_IN, Table, put_tables
 
+Array = np.ndarray[Any, Any]
 DOMAIN = "rknn_ep"
 LARGEST_DEPTH = 2**31 // (255 * 128) // 2 - 1
 """Products in one sum that surely stay within 32 bits, with their bias."""
@@ -35,7 +36,7 @@ def make_avx2(model: ir.Model) -> ir.Model | None:
         return None
     copy = model.clone()
     tables = put_tables(copy)
-    if not tables and not any(node.op_type == "Conv" for node in copy.graph):
+    if not tables and not any(node.op_type in ("Conv", "Gemm") for node in copy.graph):
         return None
     optimized = _optimized(copy)
     graph = optimized.graph
@@ -44,7 +45,7 @@ def make_avx2(model: ir.Model) -> ir.Model | None:
         match (node.domain, node.op_type):
             case ("com.microsoft", "QLinearLeakyRelu"):
                 changed += _lookup(graph, node, tables)
-            case ("com.microsoft", "QLinearConv"):
+            case ("com.microsoft", "QLinearConv" | "QGemm"):
                 changed += _convolution(graph, node)
             case ("" | "ai.onnx", "Resize"):
                 changed += _repeat(graph, node)
@@ -88,40 +89,40 @@ def _lookup(graph: ir.Graph, node: ir.Node, tables: list[Table]) -> bool:
 
 
 def _convolution(graph: ir.Graph, node: ir.Node) -> bool:
-    x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero = (constant(value) for value in node.inputs[1:8])
-    bias_value = node.inputs[8] if len(node.inputs) > 8 else None
-    bias = constant(bias_value)
-    if any(one is None for one in (x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero)) or (bias_value and bias is None):
+    """QLinearConv on NHWC codes, and QGemm with weights [M,K]: every row is a pixel."""
+    values = [*node.inputs, *[None] * (9 - len(node.inputs))]
+    gemm = node.op_type == "QGemm"
+    if gemm:
+        values = [*values[:6], *values[7:9], values[6]]  # in QLinearConv's order
+    x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero, bias = (constant(value) for value in values[1:9])
+    if any(one is None for one in (x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero)) or (values[8] and bias is None):
         return False
     assert x_scale is not None and x_zero is not None and weight is not None and w_scale is not None
     assert w_zero is not None and y_scale is not None and y_zero is not None
     group = integer_attribute(node, "group", 1)
     kernels = weight.shape[0]
-    padding = node.attributes.get("auto_pad")
     fits = (
-        integer_attribute(node, "channels_last", 0) == 1
-        and weight.ndim == 4
+        (_is_plain_gemm(node, weight) if gemm else _is_plain_convolution(node, weight))
         and weight.dtype == np.int8
         and not w_zero.any()
         and x_zero.dtype == np.uint8 == y_zero.dtype
         and x_scale.size == y_scale.size == 1
-        and (padding is None or padding.as_string() in ("", "NOTSET"))
         and (group == 1 or (weight.shape[1] == 1 and group == kernels))
         and weight[0].size < LARGEST_DEPTH
+        and (bias is None or bias.size == kernels)
     )
     if not fits:
         return False
     # As ONNX Runtime multiplies the scales: in float32, and in this order.
     rescale = np.broadcast_to(x_scale.reshape(()) * w_scale.reshape(-1) / y_scale.reshape(()), (kernels,)).astype(np.float32)
-    if bias is None:
-        bias = np.zeros(kernels, np.int32)
+    bias = np.zeros(kernels, np.int32) if bias is None else bias.reshape(-1)
     largest = 255.0 * np.abs(weight.reshape(kernels, -1).astype(np.float64)).sum(1) + np.abs(bias.astype(np.float64))
     if not (largest * np.abs(rescale) < LARGEST_RESULT).all():
         return False
     name = node.outputs[0].name
     inputs = [
         node.inputs[0],
-        node.inputs[3],
+        new_initializer(graph, f"{name}_weight", weight.reshape(*weight.shape, 1, 1)) if gemm else node.inputs[3],
         new_initializer(graph, f"{name}_bias", bias),
         new_initializer(graph, f"{name}_rescale", np.ascontiguousarray(rescale)),
     ]
@@ -135,6 +136,18 @@ def _convolution(graph: ir.Graph, node: ir.Node) -> bool:
     ]
     _replace(graph, node, "Convolution", inputs, attributes)
     return True
+
+
+def _is_plain_convolution(node: ir.Node, weight: Array) -> bool:
+    padding = node.attributes.get("auto_pad")
+    written = padding is None or padding.as_string() in ("", "NOTSET")
+    return integer_attribute(node, "channels_last", 0) == 1 and weight.ndim == 4 and written
+
+
+def _is_plain_gemm(node: ir.Node, weight: Array) -> bool:
+    alpha = node.attributes.get("alpha")
+    transposed = (integer_attribute(node, "transA", 0), integer_attribute(node, "transB", 0))
+    return transposed == (0, 1) and weight.ndim == 2 and (alpha is None or alpha.as_float() == 1)
 
 
 def _quantize_picture(graph: ir.Graph, node: ir.Node) -> None:

@@ -114,6 +114,36 @@ def test_pictures_are_quantised_as_onnx_runtime_does_it(library: ctypes.CDLL, tm
                 np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("rows", [1, 13])
+def test_products_of_matrices_with_constant_weights(library: ctypes.CDLL, tmp_path: Path, rows: int) -> None:
+    """A Gemm as PyTorch exports it is a convolution of pixels, with the same integer sums and one float32 product."""
+    rng = np.random.default_rng(rows)
+    depth, outputs, x_zero, y_zero, x_scale = 75, 37, 140, 20, np.float32(0.02)
+    codes, weights = rng.integers(0, 256, (rows, depth)), rng.integers(-128, 128, (outputs, depth)).astype(np.int8)
+    bias, w_scale = rng.integers(-5000, 5000, outputs).astype(np.int32), rng.uniform(0.001, 0.01, outputs).astype(np.float32)
+    sums = (codes - x_zero) @ weights.astype(np.int64).T + bias
+    y_scale = np.float32(np.abs(sums * (x_scale * w_scale)).max() / 200)
+    expected = np.clip(np.rint(sums.astype(np.float32) * ((x_scale * w_scale) / y_scale).astype(np.float32)) + y_zero, 0, 255)
+    nodes = [
+        *bundles.pair("x", "xs", "xz", "xd"),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wd"], axis=0),
+        helper.make_node("DequantizeLinear", ["b", "bs", "bz"], ["bd"], axis=0),
+        helper.make_node("Gemm", ["xd", "wd", "bd"], ["g"], transB=1),
+        *bundles.pair("g", "ys", "yz", "y"),
+    ]
+    constants = {
+        "xs": x_scale, "xz": np.uint8(x_zero), "w": weights, "ws": w_scale, "wz": np.zeros(outputs, np.int8), "b": bias,
+        "bs": x_scale * w_scale, "bz": np.zeros(outputs, np.int32), "ys": y_scale, "yz": np.uint8(y_zero),
+    }  # fmt: skip
+    proto = bundles.model(
+        nodes, [("x", TensorProto.FLOAT, (rows, depth))], [("y", TensorProto.FLOAT, (rows, outputs))], constants
+    )
+    assert own_operators(proto) == ["Convolution"]
+    path = bundles.bundle(tmp_path / "gemm.rknnctx", proto, "int8")
+    got = run(library, path, (codes - x_zero).astype(np.float32) * x_scale)
+    np.testing.assert_array_equal(np.rint(got / y_scale) + y_zero, expected)
+
+
 def test_scales_whose_results_no_integer_holds_stay_with_onnx_runtime(library: ctypes.CDLL, tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     drawn = Case.draw(Shape((1, 16, 5, 6), (8, 16, 3, 3)), rng)

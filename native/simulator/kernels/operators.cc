@@ -68,11 +68,15 @@ class ConvolutionKernel {
   }
 
   void run(const Run& run) const {
-    const Tensor input = run.input();
+    Tensor input = run.input();
+    const bool matrix = input.dims.size() == 2;
+    if (matrix) input.dims = {1, input.dims[0], 1, input.dims[1]};
     require(input.dims.size() == 4 && input.dims[3] == channels_, "a convolution's input has another shape");
     const Picture picture = convolution_->picture(input.dims[1], input.dims[2]);
     require(picture.out_height > 0 && picture.out_width > 0, "a kernel is larger than its picture");
-    uint8_t* const output = run.output({input.dims[0], picture.out_height, picture.out_width, kernels_});
+    uint8_t* const output =
+        run.output(matrix ? std::vector<int64_t>{picture.out_height * picture.out_width, kernels_}
+                          : std::vector<int64_t>{input.dims[0], picture.out_height, picture.out_width, kernels_});
     const size_t parts = convolution_->parts(picture);
     auto work = [&](size_t index) {
       const auto image = static_cast<int64_t>(index / parts);

@@ -60,6 +60,7 @@ RKNN_EP_AVX2_INLINE __m256i load_weights(const int16_t* weights) {
 template <typename Weight, int Rows, int Registers>
 RKNN_EP_AVX2_INLINE void add_products(const int16_t* words, int64_t stride, const Weight* weights, int64_t pairs,
                                       __m256i (&sums)[Rows][Registers]) {
+#pragma GCC unroll 4
   for (int64_t pair = 0; pair < pairs; ++pair, weights += Registers * kBlock, words += 2) {
     __m256i held[Registers];
 #pragma GCC unroll 2
