@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 namespace rknn_ep {
 namespace {
@@ -49,6 +50,7 @@ std::shared_ptr<const Archive> Archive::open_file(const std::string& path, std::
   const int mapping_error = errno;
   ::close(descriptor);
   if (address == MAP_FAILED) {
+    if (mapping_error == ENOMEM) throw std::bad_alloc();
     error = path + ": cannot be mapped: " + std::strerror(mapping_error);
     return nullptr;
   }

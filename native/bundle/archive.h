@@ -30,7 +30,7 @@ struct ArchiveEntry {
 
 class Archive {
  public:
-  // Maps the file read-only. Null on failure, with the reason in `error`.
+  // Maps the file read-only. Null on failure, with the reason in `error`; std::bad_alloc where memory ran out.
   static std::shared_ptr<const Archive> open_file(const std::string& path, std::string& error);
 
   // Reads from memory that the caller keeps alive and unchanged for as long as the archive lives.

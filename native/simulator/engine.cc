@@ -75,6 +75,10 @@ void Engine::check(ort::OrtStatus* status, int code, const char* what) const {
   if (!status) return;
   const std::string reason = std::string(what) + ": " + api_->GetErrorMessage(status);
   api_->ReleaseStatus(status);
+  // ONNX Runtime has no code of its own for this.
+  for (const char* said : {"bad_alloc", "Failed to allocate memory", "Cannot allocate memory"}) {
+    if (reason.find(said) != std::string::npos) throw Failure(RKNN_ERR_MALLOC_FAIL, reason);
+  }
   throw Failure(code, reason);
 }
 

@@ -87,6 +87,7 @@ std::shared_ptr<Memory> Memory::from_descriptor(int fd, void* address, uint64_t 
   const uint64_t lead = static_cast<uint64_t>(offset) - start;
   void* mapping = ::mmap(nullptr, lead + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(start));
   if (mapping == MAP_FAILED) {
+    if (errno == ENOMEM) throw std::bad_alloc();
     throw Failure(RKNN_ERR_PARAM_INVALID,
                   "descriptor " + std::to_string(fd) + " cannot be mapped: " + std::strerror(errno));
   }
