@@ -281,7 +281,8 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
     uint8_t* target = staged ? stage : place;
     const uint64_t step = staged ? kLine / to_size_ : to_.layout.width_step;
     for (uint64_t k = 0; k < channels;) {
-      const uint64_t group = std::min<uint64_t>(channels - k, kTileChannels);
+      const bool doubled = moved && to_size_ == 1 && channels - k >= 2 * kTileChannels;
+      const uint64_t group = doubled ? 2 * kTileChannels : std::min<uint64_t>(channels - k, kTileChannels);
       const uint8_t* source = from + (piece.from + p + k * planes) * from_size_;
       uint64_t plane_step = planes;
       if (!moved) {
@@ -292,7 +293,7 @@ void Converter::pack(const uint8_t* from, uint8_t* to) const {
         plane_step = tile;
       }
       const bool last = k + group == channels;
-      const uint64_t room = staged && to_size_ == 1 ? kTileChannels - group : 0;  // a whole vector
+      const uint64_t room = staged && to_size_ == 1 && !doubled ? kTileChannels - group : 0;  // a whole vector
       kernels().pack(to_size_, source, plane_step, target + k * to_size_, step, group, last ? std::max(fill, room) : 0,
                      moved ? flip : 0, pixels);
       k += group;

@@ -103,8 +103,9 @@ int compare_elements() {
 int compare_layouts() {
   int wrong = 0;
   for (int round = 0; round < 3000; ++round) {
-    const size_t bytes = size_t{1} << below(4), channels = 1 + below(16),
-                 fill = below(3) ? below(2) * below(9) : 16 - channels;
+    const size_t bytes = size_t{1} << below(4), channels = below(9) ? 1 + below(16) : 32,
+                 fill = below(3) || channels > 16 ? below(2) * below(9)
+                                            : 16 - channels;
     const size_t step = channels + fill + below(3), pixels = 1 + below(300),
                  plane_step = pixels + below(5);
     const uint8_t flip = bytes == 1 && below(2) ? 0x80 : 0;
