@@ -58,3 +58,35 @@ def test_strides_and_channel_blocks_follow_the_soc(library: ctypes.CDLL, tmp_pat
         with simulated(library, tmp_path, target) as context:
             assert context.attr(driver.INPUT_ATTR).w_stride == stride
             assert context.attr(driver.NATIVE_OUTPUT_ATTR).shape[-1] == block
+
+
+@pytest.mark.parametrize(("target", "cores"), [("rk3588", 3), ("rk3576", 2)])
+def test_a_batch_may_be_shared_out_over_cores_that_exist(library: ctypes.CDLL, tmp_path: Path, target: str, cores: int) -> None:
+    with simulated(library, tmp_path, target) as context:
+        for count in range(1, cores + 1):
+            context.call("rknn_set_batch_core_num", count)
+        for count in (-1, cores + 1):
+            with pytest.raises(RknnError) as error:
+                context.call("rknn_set_batch_core_num", count)
+            assert error.value.code == driver.PARAM_INVALID
+
+
+@pytest.mark.parametrize("target", SINGLE_CORE)
+def test_a_batch_is_not_shared_out_where_there_is_one_core(library: ctypes.CDLL, tmp_path: Path, target: str) -> None:
+    with simulated(library, tmp_path, target) as context, pytest.raises(RknnError) as error:
+        context.call("rknn_set_batch_core_num", 1)
+    assert error.value.code == driver.TARGET_PLATFORM_UNMATCH
+
+
+@pytest.mark.parametrize("target", ["rk3588", *ZERO_COPY_ONLY])
+def test_small_socs_tell_the_memory_of_the_device(library: ctypes.CDLL, tmp_path: Path, target: str) -> None:
+    with simulated(library, tmp_path, target) as context:
+        memory = driver.TensorMem()
+        if target not in ZERO_COPY_ONLY:
+            with pytest.raises(RknnError) as error:
+                context.query(driver.DEVICE_MEM_INFO, memory)
+            assert error.value.code == driver.TARGET_PLATFORM_UNMATCH
+            return
+        context.query(driver.DEVICE_MEM_INFO, memory)
+        sizes = context.query(driver.MEM_SIZE, driver.MemSize())
+        assert memory.size == sizes.total_weight_size + sizes.total_internal_size > 0
