@@ -315,7 +315,7 @@ def choose_precision(view: View, options: Options, target: Target) -> str:
 
     asked = options.precision
     if asked == "auto":
-        if is_quantized(view) or options.calibration is not None:
+        if is_quantized(view) or (options.calibration is not None and "int8" in target.precisions):
             asked = "int8"
         elif "fp16" in target.precisions:
             asked = "fp16"

@@ -33,7 +33,7 @@ def test_cores_and_masks() -> None:
 
 
 def test_precisions_are_what_the_compiler_builds() -> None:
-    assert all("int8" in target.precisions for target in TARGETS.values())
+    assert {name for name in NAMES if "int8" not in TARGETS[name].precisions} == {"rk2118"}
     assert {name for name in NAMES if "fp16" not in TARGETS[name].precisions} == {"rv1103", "rv1103b", "rv1106", "rv1106b"}
     assert {name for name in NAMES if "int16" not in TARGETS[name].precisions} == {"rv1103b", "rv1106b", "rk2118"}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rknn_ep.errors import OptionError
+from rknn_ep.graph import View
 from rknn_ep.partitioning.tables_reader import load_table
 from rknn_ep.records import Outcome
 from rknn_ep_toolkit2.environment import Toolkit
@@ -17,7 +18,7 @@ from rknn_ep_toolkit2.layers import Layer
 from rknn_ep_toolkit2.probing import tables
 from rknn_ep_toolkit2.probing.asking import Answer, judged, prepare, view_of
 from rknn_ep_toolkit2.probing.catalogue import catalogue, chosen
-from rknn_ep_toolkit2.probing.judging import compare, judge_drawn
+from rknn_ep_toolkit2.probing.judging import compare, judge_drawn, verdicts
 from rknn_ep_toolkit2.probing.random_models import draw
 from rknn_ep_toolkit2.probing.survey import Survey
 from tests.partitioning.helpers import TARGETS
@@ -130,15 +131,29 @@ def test_a_few_operators_are_asked_for_real_and_remembered(toolkit: Toolkit, tmp
     assert (tmp_path / "rk3588.jsonl").read_text() == lines
 
 
+@pytest.mark.parametrize("soc", TARGETS)
+def test_every_case_that_a_drawn_configuration_comes_to_was_asked(soc: str, drawn_views: list[View]) -> None:
+    for precision in TARGETS[soc].precisions:
+        for view in drawn_views:
+            assert not [
+                verdict.detail for verdict in verdicts(view, TARGETS[soc], precision) if "was not asked" in verdict.detail
+            ]
+
+
+@pytest.fixture(scope="module")
+def drawn_views() -> list[View]:
+    return [view_of(configuration) for configuration in draw(300, 7).values()]
+
+
 @pytest.mark.toolkit2
 @pytest.mark.slow
 def test_the_tables_hold_on_configurations_that_they_were_not_made_from(toolkit: Toolkit, tmp_path: Path) -> None:
-    """Forty of one seed; the figures over 200 a SoC are in docs/capability.md: 4 to 6 %, where 2 % is the aim. Four of forty
-    are twice that, so that only a table that went wrong fails."""
+    """Forty of one seed; the figures over 200 a SoC are in docs/capability.md. Of a table that is wrong in 2 % of the
+    configurations, forty show four or more with a probability of 0.8 % (binomial)."""
     result = judge_drawn(TARGETS["rk3588"], 40, SEED, Survey(tmp_path), nothing)
     assert len(result.counted) == 40
     assert [one.to_dict() for one in result.accepted_but_refused] == []
-    assert result.share <= 0.1, [one.to_dict() for one in result.disagreements]
+    assert len(result.disagreements) <= 3, [one.to_dict() for one in result.disagreements]
 
 
-SEED = 301
+SEED = 401

@@ -43,8 +43,8 @@ NO_WORK = frozenset({"Reshape", "exDataConvert"})
 NEIGHBOUR = "neighbour_of_"
 _OF_NEIGHBOURS = NO_WORK | {"LeakyRelu", "Transpose"}
 """What a neighbour itself becomes, and what is put around it. Others are called after a neighbour where they begin."""
-SECONDS = 40.0
-"""Most builds take one; what takes this long hangs, and is refused."""
+SECONDS = 120.0
+"""Most builds take one, on a busy machine ten; what takes this long hangs, and is refused."""
 CRASHES = ("signal", "exit")
 
 
@@ -231,5 +231,7 @@ def judged(layers: Sequence[Layer], quantized: bool, reshapes: bool = False) -> 
 
 def _words(error: ToolkitError) -> str:
     """One line of the compiler's own words."""
+    if error.kind == "timeout":
+        return f"did not end within {SECONDS:g} s"
     lines = [line.strip() for line in error.said.splitlines() if line.strip()]
     return (lines[-1] if lines else error.message.partition("\n")[0])[:200]

@@ -9,6 +9,9 @@ from rknn_ep.partitioning.rules.common import Case, Refuse, Rule, data, float_ty
 from rknn_ep.partitioning.rules.windows import Window, window
 from rknn_ep.records import NodeFacts
 
+LARGEST_WHOLE = 16
+"""Kernels above this are taken apart into several."""
+
 
 def conv(node: NodeFacts) -> Case:
     """One to three spatial dimensions; grouped, depthwise, dilated, strided; weight and bias may be computed."""
@@ -30,9 +33,10 @@ def conv(node: NodeFacts) -> Case:
     if data(node, 1).constant is None:
         computed = _case("Conv_dynW_dw" if depthwise else "Conv_dynW", "ConvComputed", spatial)
         return replace(computed, figures={**computed.figures, "weight": (prod(weight[1:]),)})
+    large = "_k17" if max(weight[2:]) > LARGEST_WHOLE else ""
     if group > 1:
-        return _case("Conv_dw" if depthwise else "Conv_group4", native, spatial)
-    return _case("Conv_1x1" if set(weight[2:]) == {1} else "Conv", native, spatial)
+        return _case("Conv_dw" if depthwise else f"Conv_group{large or 4}", native, spatial)
+    return _case("Conv_1x1" if set(weight[2:]) == {1} else f"Conv{large}", native, spatial)
 
 
 def conv_transpose(node: NodeFacts) -> Case:
@@ -44,16 +48,20 @@ def conv_transpose(node: NodeFacts) -> Case:
     if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID") or "output_shape" in node.attributes:
         return Case("ConvTranspose_same")
     spatial = window(node, weight[2:])
+    # With a bias the compiler dies of a quantised depthwise one as it does of other groups.
+    depthwise = group > 1 and weight[1] == 1 and weight[0] == group
+    bias = "_bias" if given(node, 2) is not None else ""
     if rank == 3:
-        if group != 1:
-            raise Refuse("attribute", f"group is {group} in one dimension", "group = 1 in one dimension")
-        return _case("ConvTranspose1d", "ConvTranspose", spatial)
-    if max(spatial.strides) > 8:
-        return _case("ConvTranspose_s9", "ConvTranspose", spatial)
+        even = set(spatial.strides) <= {1, 2, 4, 8} or max(spatial.strides) > max(spatial.kernel)
+        kind = ("" if even else "_s3") if group == 1 else f"_dw{bias}" if depthwise else "_group"
+        return _case(f"ConvTranspose1d{kind}", "ConvTranspose", spatial)
+    uneven = not set(spatial.strides) <= {1, 2, 4, 8}  # the CPU side spreads the input, a convolution follows
+    if depthwise:
+        return _case(f"ConvTranspose_dw{'_s3' if uneven and not bias else bias}", "ConvTranspose", spatial)
     if group > 1:
-        # With a bias the compiler dies of a quantised depthwise one as it does of other groups.
-        depthwise = weight[1] == 1 and weight[0] == group and given(node, 2) is None
-        return _case("ConvTranspose_dw" if depthwise else "ConvTranspose_group4", "ConvTranspose", spatial)
+        return _case("ConvTranspose_group_s3" if uneven else "ConvTranspose_group4", "ConvTranspose", spatial)
+    if uneven:
+        return _case("ConvTranspose_s3", "ConvTranspose", spatial)
     if any(integers(node, "output_padding", ())):
         return _case("ConvTranspose_outpad", "ConvTranspose", spatial)
     return _case("ConvTranspose_dyn" if data(node, 1).constant is None else "ConvTranspose", "ConvTranspose", spatial)

@@ -7,6 +7,7 @@ to Add_bcast_5d).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -135,19 +136,33 @@ def arithmetic(node: NodeFacts) -> Case:
     _broadcastable(node)
     operands = [tensor for tensor in node.inputs if tensor is not None]
     constants = [tensor.constant for tensor in operands]
-    if node.op_type in LOWERED or any(value is not None for value in constants):
-        _no_batch_of_volumes(node)
     special = _ARITHMETIC.get(node.op_type)
-    if special is not None:
-        case = special(constants)
-        if case.name == "Div_const_first":  # in five dimensions: AttributeError
-            ranked(node.outputs[0], 1, 2, 3, 4)
-        if case.name in ("Max", "Max_const", "l_Min") and len(shape(node.outputs[0])) != 4:
-            return Case(f"{case.name}_3d", note=case.note)  # the NPU's maximum is of four dimensions
-        return case
+    case = special(constants) if special is not None else None
+    if (node.op_type in LOWERED or any(value is not None for value in constants)) and (case is None or case.name != "Clip"):
+        _no_batch_of_volumes(node)
+    if case is not None:
+        if case.name == "Div_const_first" and len(shape(node.outputs[0])) == 5:
+            return Case("Div_const_first_5d")
+        return _greatest(node, case) if case.name in ("Max", "Max_const", "l_Min") else case
+    if node.op_type in ("Sum", "Mean") and len(operands) > 2:
+        return Case(f"{node.op_type}_3in", note=LOWERED[node.op_type].note if node.op_type in LOWERED else "")
     if node.op_type == "Mod":
         expect(node, "fmod", 0, 1)
     return LOWERED.get(node.op_type, Case(node.op_type))
+
+
+def _greatest(node: NodeFacts, case: Case) -> Case:
+    """The NPU's maximum is of four dimensions, or five, and of tensors of one rank."""
+    if not _level(node):
+        return Case("l_Min_rank" if case.name == "l_Min" else "Max_rank", note=case.note)
+    rank = len(shape(node.outputs[0]))
+    return case if rank == 4 else Case(f"{case.name}_5d" if rank == 5 else f"{case.name}_3d", note=case.note)
+
+
+def _level(node: NodeFacts) -> bool:
+    """Whether every operand has the rank of the result; what broadcasting would have to extend goes to the CPU side."""
+    rank = len(shape(node.outputs[0]))
+    return all(len(shape(tensor)) == rank for tensor in node.inputs if tensor is not None)
 
 
 Constants = Sequence[np.ndarray[Any, Any] | None]
@@ -162,7 +177,13 @@ def _power(constants: Constants) -> Case:
 
 
 def _quotient(constants: Constants) -> Case:
-    return Case("Div_const" if constants[1] is not None else "Div_const_first" if constants[0] is not None else "Div")
+    divisor = constants[1]
+    if divisor is not None:
+        # At int8 the compiler dies of a constant divisor that is more than a number.
+        return Case(
+            "Div_const" if divisor.size == 1 else "Div_by_channel" if divisor.size == max(divisor.shape) else "Div_by_full"
+        )
+    return Case("Div_const_first" if constants[0] is not None else "Div")
 
 
 def _extremum(op_type: str) -> Callable[[Constants], Case]:
@@ -218,14 +239,24 @@ def where(node: NodeFacts) -> Case:
     for index in (1, 2):
         typed(data(node, index), FLOATS)
     _broadcastable(node)
-    return Case("Where")
+    dims = shape(node.outputs[0])
+    number = any(tensor is not None and tensor.constant is not None and tensor.constant.size == 1 for tensor in node.inputs)
+    if not number and not _level(node):
+        return Case("Where_rank")
+    sizes = [prod(shape(tensor)) for tensor in node.inputs if tensor is not None]
+    kind = "_number" if number else "_one" if min(sizes) == 1 < prod(dims) else "_bcast" if min(sizes) < prod(dims) else ""
+    return Case(f"Where{'' if len(dims) == 4 else '_3d'}{kind}")
 
 
 def prelu(node: NodeFacts) -> Case:
     """The slope is constant; with a computed one the compiler fails."""
     float_types(node)
     ranked(data(node), *UP_TO_FIVE)
-    return Case("l_PRelu_dyn", note=lowered("Relu, Neg, Mul, Sub")) if computed(node, 1) else Case("PRelu")
+    if not computed(node, 1):
+        return Case("PRelu")
+    rank = len(shape(data(node)))
+    kind = "_2d" if rank < 3 else "_3d" if rank == 3 else ""
+    return Case(f"l_PRelu_dyn{kind}", note=lowered("Relu, Neg, Mul, Sub"))
 
 
 def cast(node: NodeFacts) -> Case:

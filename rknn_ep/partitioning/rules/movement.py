@@ -33,35 +33,53 @@ UP_TO_SIX = tuple(range(1, 7))
 
 
 def reshape(node: NodeFacts) -> Case:
-    """Reshape, Flatten, Squeeze, Unsqueeze: the new shape is static, so whatever described it does not matter.
-
-    The NPU wants the elements of a channel, before or after, to be a multiple of 16 (at float16 of 8): 70 drawn shapes at both
-    precisions, RKNN-Toolkit2 2.5.0, rk3588.
-    """
+    """Reshape, Flatten, Squeeze, Unsqueeze: the new shape is static, so whatever described it does not matter."""
     typed(data(node), FLOATS)
-    ranks = ranked(data(node), *UP_TO_SIX), ranked(node.outputs[0], *UP_TO_SIX)
     fixed(node, 1)
+    return reshaped(node)
+
+
+def reshaped(node: NodeFacts) -> Case:
+    """What a node is that changes no value, only the shape: any operator may be one.
+
+    On RK3588 the NPU wants the plane of a channel to be a multiple of 16 values (at float16 of 8) wherever there are four
+    dimensions. Tensors of other ranks lie plainly: at float16 nothing is to be done then; at int8, where they come in four
+    dimensions out of the operator before, one image must be a multiple of 16. (200 drawn shapes, RKNN-Toolkit2 2.5.0.)
+    """
+    before, after = shape(data(node)), shape(node.outputs[0])
+    ranks = ranked(data(node), *UP_TO_SIX), ranked(node.outputs[0], *UP_TO_SIX)
     if max(ranks) == 6:
         return Case("Reshape_6d")
-    if max(ranks) < 3:
-        return Case("Reshape_1d")
-    if max(ranks) == 3 and min(ranks) < 3:
-        return Case("Reshape_2d3d")
-    areas = [prod(shape(tensor)[2:]) for tensor in (data(node), node.outputs[0]) if len(shape(tensor)) > 2]
-    if max(areas) == 1:
+    planes = [prod(dims[2:]) for dims in (before, after) if len(dims) == 4]
+    if not planes:
+        images = [prod(dims[1:]) if len(dims) > 1 else dims[0] for dims in (before, after)]
+        even = ranks == (1, 1) or all(image % 16 == 0 for image in images)
+        return Case("Reshape_1d" if even else "Reshape_2d3d")
+    if before == after:
+        return Case("Reshape_same")
+    if planes == [1] and 1 in (before[0], after[0]):
         return Case("Reshape_1x1")
-    if any(area % 16 == 0 for area in areas):
+    if all(plane % 16 == 0 for plane in planes):
         return Case("Reshape")
-    return Case("Reshape_8" if any(area % 8 == 0 for area in areas) else "Reshape_odd")
+    return Case("Reshape_8" if all(plane % 8 == 0 for plane in planes) else "Reshape_odd")
+
+
+def unchanged(node: NodeFacts) -> bool:
+    """Whether as many values leave as come in: Tile by 1, Slice of everything, a reduction of single values."""
+    return prod(shape(data(node))) == prod(shape(node.outputs[0]))
 
 
 def transpose(node: NodeFacts) -> Case:
     """Any permutation; six dimensions go to the CPU side."""
     float_types(node)
     rank = ranked(data(node), *UP_TO_SIX)
+    permutation = integers(node, "perm", range(rank)[::-1])
+    if permutation == list(range(rank)):
+        return reshaped(node)
+    if rank == 3 and permutation != [0, 2, 1]:
+        return Case(f"Transpose_3d_{''.join(map(str, permutation))}")
     if rank != 4:
         return Case(f"Transpose_{max(rank, 2)}d")
-    permutation = integers(node, "perm", range(rank)[::-1])
     names: dict[tuple[int, ...], str] = {
         (0, 3, 1, 2): "Transpose_0312",
         (0, 2, 1, 3): "Transpose_0213",
@@ -102,8 +120,12 @@ def cut(node: NodeFacts) -> Case:
     steps = values(node, 4) or [1]
     if min(steps) < 1:
         raise Refuse("attribute", f"steps are {steps}", "steps of 1 or more (what the NPU does with others was not checked)")
+    if unchanged(node):
+        return reshaped(node)
     if max(steps) > 1:
         return Case("Slice_step2")
+    if rank == 5 and shape(data(node))[0] == shape(node.outputs[0])[0]:
+        return Case("Slice_5d_1")
     return Case("Slice" if rank == 4 else f"Slice_{rank}d")
 
 
@@ -132,6 +154,10 @@ def indexed(node: NodeFacts) -> Case:
     fixed(node, 1)
     if text(node, "reduction", "none") != "none" or integer(node, "batch_dims", 0):
         raise Refuse("attribute", "reduction or batch_dims is set", "neither is set")
+    if node.op_type == "GatherElements" and unchanged(node) and shape(data(node))[integer(node, "axis", 0)] == 1:
+        return reshaped(node)
+    if node.op_type == "GatherElements" and data(node, 1).constant is not None and prod(shape(data(node, 1))) == 1:
+        return Case("GatherElements_one")
     return Case(node.op_type)
 
 
@@ -140,9 +166,15 @@ def spread(node: NodeFacts) -> Case:
     typed(data(node), FLOATS)
     fixed(node, 1)
     rank = ranked(node.outputs[0], 1, 2, 3, 4)
-    if rank == 4:
-        return Case(node.op_type)
-    return Case("Expand_3d" if node.op_type == "Expand" else "Tile_2d")
+    if unchanged(node):
+        return reshaped(node)
+    after = shape(node.outputs[0])
+    before = (1,) * (rank - len(shape(data(node)))) + shape(data(node))
+    wider = [axis for axis in range(rank) if before[axis] != after[axis]]
+    batch = "_batch" if wider == [0] and rank > 2 else ""
+    if all(before[axis] == 1 for axis in wider):
+        return Case(f"Expand{'' if rank == 4 else '_3d'}{batch}")
+    return Case(f"Tile{batch}" if rank == 4 else "Tile_2d")
 
 
 def pad(node: NodeFacts) -> Case:
@@ -156,6 +188,8 @@ def pad(node: NodeFacts) -> Case:
     if amounts and min(amounts) < 0:
         return Case("Pad_neg")
     mode = text(node, "mode", "constant")
+    if mode == "constant" and rank == 3 and amounts and (amounts[1] or amounts[4]):
+        return Case("Pad_3d_both")
     if mode == "wrap":
         raise Refuse("attribute", "mode is wrap", "mode constant, reflect or edge")
     if mode == "constant":

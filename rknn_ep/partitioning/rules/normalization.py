@@ -13,6 +13,7 @@ from rknn_ep.partitioning.rules.common import (
     expect,
     fixed,
     float_types,
+    integer,
     lowered,
     one_output,
     ranked,
@@ -63,14 +64,12 @@ def group(node: NodeFacts) -> Case:
 
 
 def lp(node: NodeFacts) -> Case:
-    """The Euclidean norm along one axis."""
+    """The Euclidean norm, or the sum of magnitudes, along one axis."""
     float_types(node)
     rank = ranked(data(node), 2, 3, 4)
-    expect(node, "p", 2, 2)
     axis = axis_of(node, rank, -1)
-    if axis == 0:
-        return Case("LpNormalization_ax0")
-    return Case("LpNormalization_2d" if rank < 4 else "LpNormalization_last" if axis == 3 else "LpNormalization")
+    kind = "_2d_ax0" if axis == 0 and rank == 2 else "_ax0" if axis == 0 else "_2d" if rank < 4 else "_last" if axis == 3 else ""
+    return Case(f"LpNormalization{kind}{'_p1' if integer(node, 'p', 2) == 1 else ''}")
 
 
 def plane(node: NodeFacts) -> Case:
@@ -85,7 +84,9 @@ def softmax(node: NodeFacts) -> Case:
     float_types(node)
     rank = ranked(data(node), *UP_TO_FIVE)
     axis = axis_of(node, rank, -1)
-    if rank == 4:
+    if rank == 5 and shape(data(node))[0] > 1:
+        name = "Softmax_5d_batch"
+    elif rank == 4:
         name = "Softmax_last" if axis == 3 else "Softmax_ax2" if axis == 2 else "Softmax"
     else:
         name = "Softmax_3d_ax1" if rank == 3 and axis == 1 else f"Softmax_{rank}d"

@@ -21,6 +21,9 @@ from rknn_ep.partitioning.rules.common import (
 from rknn_ep.partitioning.rules.windows import Window, window
 from rknn_ep.records import NodeFacts
 
+LARGEST_WINDOW = 8
+"""The compiler makes convolutions of averages over larger ones."""
+
 
 def max_pool(node: NodeFacts) -> Case:
     """One or two dimensions; with indices it is computed on the CPU side; the compiler dies on three."""
@@ -34,9 +37,31 @@ def max_pool(node: NodeFacts) -> Case:
         return _case("MaxPool_idx", "", node, area)
     if set(area.dilations) != {1}:
         return _case("MaxPool_dil", "MaxPool", node, area)
+    if rank == 3:
+        return _case("MaxPool1d", "MaxPool", node, area)
+    ceil = _rounded_up(node, area)
     return _case(
-        "MaxPool1d" if rank == 3 else "MaxPool_ceil" if integer(node, "ceil_mode", 0) else "MaxPool", "MaxPool", node, area
+        "MaxPool" if not ceil else "MaxPool_ceil_beyond" if _beyond(node, area) else "MaxPool_ceil", "MaxPool", node, area
     )
+
+
+def _rounded_up(node: NodeFacts, area: Window) -> bool:
+    """Whether ceil_mode is set and makes a window more."""
+    return integer(node, "ceil_mode", 0) == 1 and any(span % stride for span, stride, _ in _spans(node, area))
+
+
+def _beyond(node: NodeFacts, area: Window) -> bool:
+    """Whether rounding up makes a last window that begins behind the tensor, on which versions of ONNX disagree."""
+    return any(-(-span // stride) * stride >= end for span, stride, end in _spans(node, area))
+
+
+def _spans(node: NodeFacts, area: Window) -> list[tuple[int, int, int]]:
+    """For each axis: how far a window can move, the stride, and where the tensor ends; all from the padding's beginning."""
+    axes, found = len(area.kernel), []
+    for axis, size in enumerate(shape(data(node))[2:]):
+        end = size + area.pads[axis]
+        found.append((end + area.pads[axis + axes] - area.kernel[axis], area.strides[axis], end))
+    return found
 
 
 def average_pool(node: NodeFacts) -> Case:
@@ -46,14 +71,19 @@ def average_pool(node: NodeFacts) -> Case:
     area = window(node, integers(node, "kernel_shape", ()))
     if set(area.dilations) != {1}:
         raise Refuse("attribute", f"dilations are {list(area.dilations)}", "dilations = 1")
-    padded, counted, ceil = any(area.pads), integer(node, "count_include_pad", 0) == 1, integer(node, "ceil_mode", 0) == 1
-    if rank != 4:
-        if padded or ceil:
-            raise Refuse("attribute", f"pads or ceil_mode in {rank - 2} dimensions", "neither, outside two dimensions")
-        return _case("AveragePool1d" if rank == 3 else "AveragePool_3d", "AveragePool", node, area)
+    padded, counted, ceil = any(area.pads), integer(node, "count_include_pad", 0) == 1, _rounded_up(node, area)
+    if rank == 5:
+        if padded or ceil:  # asked, and run in the vendor's simulator: it fails, or gives other numbers at the border
+            raise Refuse("attribute", "pads or ceil_mode in three dimensions, where the numbers are wrong", "neither")
+        return _case("AveragePool_3d", "AveragePool", node, area)
+    if rank == 3:
+        kind = "_ceil" if ceil else "" if not padded else "_incpad" if counted else "_pad"
+        return _case(f"AveragePool1d{kind}", "AveragePool", node, area)
     if padded and not counted and not ceil:
+        batch, channels = shape(data(node))[:2]
+        kind = "_batch" if batch > 1 and channels % 16 else ""
         return replace(
-            _case("l_AveragePool_pad", "AveragePool", node, area), note=lowered("AveragePool that counts padding, Mul")
+            _case(f"l_AveragePool_pad{kind}", "AveragePool", node, area), note=lowered("AveragePool that counts padding, Mul")
         )
     return _case(
         "AveragePool_ceil" if ceil else "AveragePool_incpad" if padded else "AveragePool_nopad", "AveragePool", node, area
@@ -63,12 +93,15 @@ def average_pool(node: NodeFacts) -> Case:
 def lp_pool(node: NodeFacts) -> Case:
     """The Euclidean one as a mean of squares; others are computed on the CPU side."""
     float_types(node)
-    ranked(data(node), 4)
+    rank = ranked(data(node), 3, 4, 5)
     area = window(node, integers(node, "kernel_shape", ()))
+    kind = "" if rank == 4 else f"_{rank - 2}d"
     if integer(node, "p", 2) != 2 or integer(node, "ceil_mode", 0) or set(area.dilations) != {1}:
-        return Case("LpPool")
+        return Case(f"LpPool{kind}")
+    if rank == 4 and max(area.kernel) > LARGEST_WINDOW:
+        kind = "_k9"
     return replace(
-        _case("l_LpPool", "AveragePool", node, area), note=lowered("Mul, AveragePool that counts the padding, Mul, Sqrt")
+        _case(f"l_LpPool{kind}", "AveragePool", node, area), note=lowered("Mul, AveragePool that counts the padding, Mul, Sqrt")
     )
 
 
@@ -76,10 +109,7 @@ def global_pool(node: NodeFacts) -> Case:
     """Over whole planes or lines; the compiler splits what the native operator cannot take at once (up to 120x120)."""
     float_types(node)
     one_output(node)
-    if node.op_type == "GlobalLpPool":
-        ranked(data(node), 3, 4)
-        return Case("GlobalLpPool")
-    rank = ranked(data(node), *((3, 4, 5) if node.op_type == "GlobalAveragePool" else (3, 4)))
+    rank = ranked(data(node), *((3, 4) if node.op_type == "GlobalMaxPool" else (3, 4, 5)))
     return Case(node.op_type if rank == 4 else f"{node.op_type}_{rank}d")
 
 

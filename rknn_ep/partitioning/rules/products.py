@@ -37,7 +37,9 @@ def gemm(node: NodeFacts) -> Case:
     if data(node, 1).constant is not None:
         return Case("Gemm_transA" if transposed else "Gemm", heavy=True)
     depth = shape(data(node))[0 if transposed else 1]
-    return Case("Gemm_dynABC" if given(node, 2) is not None else "Gemm_dynB", "MatMul", {"k": (depth,)}, heavy=True)
+    bias = given(node, 2)
+    name = "Gemm_dynB" if bias is None else "Gemm_dynABC" if bias.constant is None else "Gemm_dynB_bias"
+    return Case(name, "MatMul", {"k": (depth,)}, heavy=True)
 
 
 def einsum(node: NodeFacts) -> Case:

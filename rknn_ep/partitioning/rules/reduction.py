@@ -16,19 +16,23 @@ from rknn_ep.partitioning.rules.common import (
     integers,
     lowered,
     ranked,
+    shape,
     typed,
     values,
 )
+from rknn_ep.partitioning.rules.movement import unchanged
 from rknn_ep.records import NodeFacts
 
 REDUCTIONS = ["Max", "Min", "Mean", "Sum", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare"]
 
 
 LOWERED = {
-    "ReduceL1": Case("l_ReduceL1", note=lowered("Abs, ReduceSum")),
-    "ReduceSumSquare": Case("l_ReduceSumSquare", note=lowered("Mul, ReduceSum")),
+    "ReduceL1": "Abs, ReduceSum",
+    "ReduceSumSquare": "Mul, ReduceSum",
 }
 """Operators that the compiler leaves to the CPU side and that are NPU operators when written out."""
+PLAIN = frozenset({"ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum"})
+"""Of a single value, they are that value."""
 
 
 def reduce(node: NodeFacts) -> Case:
@@ -40,13 +44,16 @@ def reduce(node: NodeFacts) -> Case:
         raise Refuse("attribute", "noop_with_empty_axes without axes", "axes are given")
     along = sorted(axis % rank for axis in axes or range(rank))
     if node.op_type in LOWERED:
-        return LOWERED[node.op_type]
-    if node.op_type not in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"):
+        return Case(f"l_{node.op_type}{_configuration(node, rank, along)}", note=lowered(LOWERED[node.op_type]))
+    if node.op_type not in (*PLAIN, "ReduceL2"):
         return Case(node.op_type)
     return Case(f"{node.op_type}{_configuration(node, rank, along)}")
 
 
 def _configuration(node: NodeFacts, rank: int, along: Sequence[int]) -> str:
+    if unchanged(node) and rank > 1:
+        kept = "" if integer(node, "keepdims", 1) else "_nokeep"
+        return f"_one_{rank}d{kept}" if node.op_type in PLAIN else "_one"
     if rank <= 2:
         return "_2d"
     if rank == 3:
@@ -71,6 +78,9 @@ def cumulative_sum(node: NodeFacts) -> Case:
     rank = ranked(data(node), 1, 2, 3, 4)
     fixed(node, 1)
     if integer(node, "exclusive", 0):
+        (axis,) = values(node, 1) or (0,)
+        if shape(data(node))[axis] == 1:
+            raise Refuse("attribute", "exclusive along a single value", "more than one value")
         return Case("CumSum_excl")
     return Case("CumSum_rev" if integer(node, "reverse", 0) else "CumSum_2d" if rank < 3 else "CumSum")
 

@@ -38,9 +38,22 @@ def _nearest(node: NodeFacts, whole: bool) -> str:
         return "Resize_nearest" if whole else "Resize_nearest_frac"
     if whole and how in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round"):
         return "Resize_nearest"  # output x reads (x + 0.5) / n - 0.5, whose nearest is floor(x / n) and never a tie
-    if (how, rounding) == ("half_pixel", "round_prefer_floor"):
-        return "Resize_nearest_half_frac"
-    raise Refuse("attribute", f"nearest with {how} and {rounding}", "asymmetric and floor, or half_pixel and round_prefer_floor")
+    name = _NEAREST.get((how.removeprefix("pytorch_"), rounding))  # they differ in resizing to a single value only
+    if name is None or (how.startswith("pytorch") and 1 in shape(node.outputs[0])[2:]):
+        raise Refuse(
+            "attribute", f"nearest with {how} and {rounding}", "a probed pair, such as half_pixel and round_prefer_floor"
+        )
+    return name
+
+
+_NEAREST = {
+    ("half_pixel", "round_prefer_floor"): "Resize_nearest_half_frac",
+    ("half_pixel", "floor"): "Resize_nearest_half_floor",
+    ("asymmetric", "round_prefer_floor"): "Resize_nearest_asym_round",
+    ("align_corners", "round_prefer_floor"): "Resize_nearest_ac_round",
+    ("align_corners", "floor"): "Resize_nearest_ac_floor",
+}
+"""Asked, and run in the vendor's simulator: ONNX Runtime's values."""
 
 
 def _linear(node: NodeFacts, whole: bool, halved: bool) -> str:
