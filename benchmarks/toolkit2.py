@@ -64,9 +64,11 @@ def models(quick: bool, tests: int = SAMPLES, calibration: int = CALIBRATION) ->
     from benchmarks import accuracy, accuracy_data
     from benchmarks.models import yolo_shaped
 
-    for case in accuracy.cases(quick=True):
+    for case in accuracy.cases(quick=calibration <= CALIBRATION):
         if case.precision == "int8" and "MiniLM" not in case.name:
-            yield Model(case.name, case.path, case.input_shapes, list(case.calibration)[:calibration], list(case.test)[:tests])
+            # The test pictures come kind after kind: some of each.
+            chosen = [case.test[index * len(case.test) // tests] for index in range(tests)]
+            yield Model(case.name, case.path, case.input_shapes, list(case.calibration)[:calibration], chosen)
     if quick:
         return
     import onnx

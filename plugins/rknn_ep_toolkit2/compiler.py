@@ -48,7 +48,7 @@ def available() -> str:
 
 def version() -> str:
     """Of the compiler here and of the toolkit: either changes what is written."""
-    return f"1+rknn-toolkit2-{current().version}"
+    return f"2+rknn-toolkit2-{current().version}"
 
 
 def custom_string(partition: str, entries: Mapping[str, bytes]) -> str:
@@ -112,7 +112,7 @@ def _build(
         {
             "model": "model.onnx",
             "output": OUTPUT,
-            "config": settings.config(),
+            "config": settings.config(bool(dataset)),
             "quantize": bool(dataset),
             "dataset": dataset,
         },

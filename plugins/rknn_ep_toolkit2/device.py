@@ -45,7 +45,7 @@ class VendorSimulator:
         dataset = dataset_files(samples, files)
         self._session: RemoteSession = workers().open(
             "simulator",
-            {"model": "model.onnx", "config": settings.config(), "quantize": bool(dataset), "dataset": dataset},
+            {"model": "model.onnx", "config": settings.config(bool(dataset)), "quantize": bool(dataset), "dataset": dataset},
             files={**files, "model.onnx": copy.content},
             timeout=settings.timeout,
             memory_limit=settings.memory_limit,

@@ -20,12 +20,15 @@ from rknn_ep.errors import OptionError, nearest
 PREFIX = "toolkit2."
 ALGORITHMS = ("normal", "kl_divergence", "mmse")
 EXACT_LEVEL, FASTEST_LEVEL = 2, 3
-"""At level 3 the compiler fuses activations into convolutions, drops the rounding between them, replaces scales inside, and
-splits a Conv behind a Concat into float16 parts (which SoCs without float16 then refuse). At level 2, which it advises itself
-for models that arrive quantised, operators compute what the QDQ model says."""
+"""At level 3 the compiler computes a convolution and the activation or sum behind it as one operator that rounds once, and
+averages as convolutions. At level 2, which it advises itself for models that arrive quantised, operators compute what the QDQ
+model says."""
 ENDLESS_RULES = ("swap_reshape_transpose_v2",)
 """Rewritings of the compiler that undo each other for ever: this one and two others, where an integer tensor of two, three or
 five dimensions comes into a partition and is transposed. Without it the same native operators come out, on PP-OCR rec too."""
+MERGING_RULES = ("fuse_concat_conv", "fuse_branch_add_into_conv", "fuse_conv_conv_add")
+"""Rewritings that make other numbers of ours: a Conv behind a Concat becomes float16 parts (which SoCs without float16 refuse),
+x + Conv(x) and the sum of two convolutions become one convolution whose weights are quantised anew (up to 20 LSB)."""
 WITHOUT_W16A16 = frozenset({"rv1103b", "rv1106b", "rk2118"})
 WITH_W4A16 = frozenset({"rk3576", "rv1126b"})
 
@@ -88,15 +91,16 @@ class Settings:
             return "w4a16"
         return "w16a16i_dfp" if self.precision == "int16" else "w8a8"
 
-    def config(self) -> dict[str, Any]:
-        """The arguments of RKNN.config."""
+    def config(self, by_vendor: bool = False) -> dict[str, Any]:
+        """The arguments of RKNN.config; `by_vendor`: the toolkit quantises, and may rewrite the float model as it likes."""
+        disabled = (*ENDLESS_RULES, *(() if by_vendor else MERGING_RULES))
         return {
             "target_platform": self.target,
             "optimization_level": self.optimization_level,
             "quantized_dtype": self.dtype,
             "quantized_algorithm": self.algorithm or "normal",
             "quantized_method": "channel" if self.per_channel else "layer",
-            **({"disable_rules": list(ENDLESS_RULES)} if self.precision == "int8" else {}),
+            **({"disable_rules": list(disabled)} if self.precision == "int8" else {}),
             **({"custom_string": self.custom_string} if self.custom_string else {}),
         }
 
