@@ -34,8 +34,8 @@ Picture Convolution::picture(int64_t height, int64_t width) const {
 
 std::unique_ptr<Convolution> Convolution::make(const ConvolutionShape& shape, const int8_t* weights,
                                                const int32_t* bias, const float* multipliers) {
-#if defined(__x86_64__)
   if (!rescaled_fits(shape, weights, bias, multipliers)) throw std::invalid_argument("a scale is too large");
+#if defined(__x86_64__)
   const auto make = shape.depthwise ? make_depthwise : winograd_fits(shape) ? make_winograd : make_dense;
   return make(shape, weights, bias, multipliers);
 #else
