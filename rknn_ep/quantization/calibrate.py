@@ -16,6 +16,7 @@ from rknn_ep.errors import CalibrationError
 from rknn_ep.graph.values import static_shape
 from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.correction import ChannelMeans
+from rknn_ep.quantization.statistics import extremes
 from rknn_ep.quantization.turns import Turns
 from rknn_ep.records import Calibrator, ExtremesObserver, FloatExecutor, FloatModel, QuantizationType, RangeObserver
 
@@ -24,8 +25,6 @@ ASYMMETRIC_INT8 = QuantizationType(8)
 FLOAT_BYTES = 4
 AT_ONCE_BYTES = 2 << 30
 """What the tensors of all samples that run at the same time may take together."""
-CHUNK = 1 << 16
-"""Values looked at together: a quarter of a megabyte."""
 
 
 class SampleSource(Protocol):
@@ -136,7 +135,7 @@ class _Observation:
         """Count a tensor of sample `index` when it is its turn."""
         values = np.ascontiguousarray(values, np.float32)
         # They are NaN or infinite exactly when some value is.
-        low, high = _ends(values)
+        low, high = extremes(values) if values.size else (0.0, 0.0)
         if not (math.isfinite(low) and math.isfinite(high)):
             kind = "NaN" if math.isnan(low) or math.isnan(high) else "infinity"
             raise CalibrationError(
@@ -159,17 +158,6 @@ class _Observation:
         if limits is not None and outside:
             values = np.clip(values, np.float32(limits.minimum), np.float32(limits.maximum))
         observer.observe(values)
-
-
-def _ends(values: Array) -> tuple[float, float]:
-    """Smallest and largest value, zero included; read once, in pieces that stay in the cache."""
-    flat = values.reshape(-1)
-    low = high = np.float32(0.0)
-    for start in range(0, flat.size, CHUNK):
-        piece = flat[start : start + CHUNK]
-        # np.minimum and np.maximum hand NaN on; Python's min and max may not.
-        low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
-    return float(low), float(high)
 
 
 def _run(

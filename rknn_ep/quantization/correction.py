@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rknn_ep.quantization.operators import constant, integer_attribute
+from rknn_ep.quantization.statistics import row_sums
 
 Array = np.ndarray[Any, Any]
 
@@ -30,9 +31,8 @@ class ChannelMeans:
         """Count one batch of a tensor, [N, C, ...]; others are not looked at."""
         if name not in self.names or values.ndim < 2:
             return
-        # Along the last axis in float32, by pairs and so with an error of a few units in the last place; the rest in float64.
-        rows = values.sum(axis=-1) if values.ndim > 2 else values
-        total = rows.sum(axis=tuple(axis for axis in range(rows.ndim) if axis != 1), dtype=np.float64)
+        rows = values.shape[:2]
+        total = row_sums(np.ascontiguousarray(values, np.float32), rows[0] * rows[1]).reshape(rows).sum(axis=0)
         self._sums[name] = self._sums[name] + total if name in self._sums else total
         self._counts[name] = self._counts.get(name, 0) + values.size // values.shape[1]
 

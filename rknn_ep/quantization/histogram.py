@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from rknn_ep.quantization.statistics import count_bins, extremes
+
 Array = np.ndarray[Any, Any]
 
 BINS = 4096
 """Kept bins: 8 to 16 for each step of an 8-bit grid over the full range."""
-CHUNK = 1 << 15
-"""Values counted at a time: the temporaries stay in the L2 cache."""
 
 
 class Histogram:
@@ -34,29 +34,14 @@ class Histogram:
 
     def add(self, values: Array) -> None:
         """Count one batch: finite float32, any shape."""
-        flat = values.reshape(-1)
-        if not flat.size:
+        if not values.size:
             return
-        self._grow(float(flat.min()), float(flat.max()))
+        values = np.ascontiguousarray(values, np.float32)
+        self._grow(*extremes(values))
         if self.width == 0.0:
-            self.zeros += flat.size
+            self.zeros += values.size
             return
-        scale = np.float32(1.0 / self.width)
-        shift = np.float32(-self._first)
-        zeros = flat.size - int(np.count_nonzero(flat))
-        scaled = np.empty(min(CHUNK, flat.size), np.float32)
-        bins = np.empty(scaled.size, np.uint16)
-        for start in range(0, flat.size, CHUNK):
-            part = flat[start : start + CHUNK]
-            into, index = scaled[: part.size], bins[: part.size]
-            np.multiply(part, scale, out=into)
-            np.add(into, shift, out=into)
-            np.copyto(index, into, casting="unsafe")  # truncation is floor: `into` is never negative
-            # A value one rounding step below the upper edge may land in bin BINS.
-            counts = np.bincount(index, minlength=BINS)
-            self._counts += counts[:BINS]
-            if counts.size > BINS:
-                self._counts[-1] += counts[BINS:].sum()
+        zeros = count_bins(values, 1.0 / self.width, -self._first, self._counts)
         self.zeros += zeros
         self._counts[-self._first] -= zeros
 
