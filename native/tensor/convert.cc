@@ -14,6 +14,9 @@ constexpr size_t kTileChannels = 16;
 constexpr size_t kFew = 4;  // channels, of which more pixels are taken at a time
 constexpr size_t kVector = 16;
 constexpr size_t kLine = 64;  // bytes of a cache line
+constexpr size_t kWideVector = 32;
+constexpr size_t kWideTile = 128;  // pixels of many channels
+constexpr size_t kHalfCache = 16384;
 constexpr size_t kBytes = 256;
 constexpr uint8_t kSign = 0x80;
 constexpr size_t kWidest = 8;  // bytes of the widest element
@@ -307,6 +310,9 @@ void Converter::unpack(const uint8_t* from, uint8_t* to) const {
   const uint64_t pixel_bytes = from_.layout.width_step * from_size_;
   const bool moved = same_type_ || byte_way_ == ByteWay::kFlip;
   const uint8_t flip = same_type_ ? 0 : kSign;
+  if (moved && from_.layout.channels == from_.layout.width_step && pixel_bytes > kVector) {
+    return unpack_wide(from, to, flip);
+  }
   const bool whole = moved && pixel_bytes <= kVector;
   const bool staged = conflicting(pixel_bytes);  // pixels that lie apart are brought together first
   const uint64_t tile = from_.layout.channels <= kFew && !staged ? kTile * kTileChannels / kFew : kTile;
@@ -321,20 +327,49 @@ void Converter::unpack(const uint8_t* from, uint8_t* to) const {
       source = stage;
       step = kLine / from_size_;
     }
+    if (moved) {
+      uint8_t* target = to + (piece.to + p) * to_size_;
+      return kernels().unpack(from_size_, source, step, target, planes, channels, flip, pixels);
+    }
     for (uint64_t k = 0; k < channels;) {
       const uint64_t group = std::min<uint64_t>(channels - k, kTileChannels);
       uint8_t* target = to + (piece.to + p + k * planes) * to_size_;
-      if (moved) {
-        kernels().unpack(from_size_, source + k * from_size_, step, target, planes, group, flip, pixels);
-      } else {
-        kernels().unpack(from_size_, source + k * from_size_, step, values, tile, group, 0, pixels);
-        for (uint64_t i = 0; i < group; ++i) {
-          elements(values + i * tile * from_size_, target + i * planes * to_size_, pixels);
-        }
+      kernels().unpack(from_size_, source + k * from_size_, step, values, tile, group, 0, pixels);
+      for (uint64_t i = 0; i < group; ++i) {
+        elements(values + i * tile * from_size_, target + i * planes * to_size_, pixels);
       }
       k += group;
     }
   });
+}
+
+// NHWC of many channels to planes, as it is: a tile of pixels times a column of channels is read and written at a time.
+// Pixels whose lines displace each other in the nearest cache are fewer, and their columns begin with a line; where all
+// planes begin alike, vectors of planes do not lie across lines.
+void Converter::unpack_wide(const uint8_t* from, uint8_t* to, uint8_t flip) const {
+  const Layout& a = from_.layout;
+  const Layout& b = to_.layout;
+  const uint64_t pixel_bytes = a.width_step * from_size_;
+  const bool apart = conflicting(pixel_bytes);
+  const uint64_t tile = apart ? std::clamp<uint64_t>(kHalfCache / pixel_bytes, kWideVector, kWideTile) : kWideTile;
+  const uint64_t column = (apart ? 2 : 4) * kLine / from_size_;
+  const uint64_t before = apart ? reinterpret_cast<uintptr_t>(from) % kLine / from_size_ : 0;
+  const bool alike = b.block_step * to_size_ % kWideVector == 0;
+  const uint64_t after = alike ? -reinterpret_cast<uintptr_t>(to) % kWideVector / to_size_ : 0;
+  for (uint64_t n = 0; n < a.batch; ++n) {
+    for (uint64_t h = 0; h < planes_; ++h) {
+      for (uint64_t c = 0, end = 0; c < a.channels; c = end) {
+        end = c + column - (c ? 0 : before);
+        if (end + kTileChannels > a.channels) end = a.channels;
+        for (uint64_t p = 0, last = 0; p < pixels_; p = last) {
+          last = p + tile + (p ? 0 : after);
+          if (last + kWideVector > pixels_) last = pixels_;
+          kernels().unpack(from_size_, from + a.at(n, c, h, p) * from_size_, a.width_step,
+                           to + b.at(n, c, h, p) * to_size_, b.block_step, end - c, flip, last - p);
+        }
+      }
+    }
+  }
 }
 
 // Between layouts that both have channels beside each other.

@@ -69,6 +69,7 @@ class Converter {
   void rows(const uint8_t* from, uint8_t* to) const;
   void pack(const uint8_t* from, uint8_t* to) const;
   void unpack(const uint8_t* from, uint8_t* to) const;
+  void unpack_wide(const uint8_t* from, uint8_t* to, uint8_t flip) const;
   void repack(const uint8_t* from, uint8_t* to) const;
 
   Side from_;

@@ -103,7 +103,8 @@ int compare_elements() {
 int compare_layouts() {
   int wrong = 0;
   for (int round = 0; round < 3000; ++round) {
-    const size_t bytes = size_t{1} << below(4), channels = below(9) ? 1 + below(16) : 32,
+    const size_t many = below(2) ? 32 : 17 + below(60);
+    const size_t bytes = size_t{1} << below(4), channels = below(6) ? 1 + below(16) : many,
                  fill = below(3) || channels > 16 ? below(2) * below(9)
                                             : 16 - channels;
     const size_t step = channels + fill + below(3), pixels = 1 + below(300),

@@ -92,7 +92,7 @@ def memories(draw: st.DrawFn, dims: Dims) -> tuple[str, Side, Grid]:
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Dims, tuple[str, Side, Grid], tuple[str, Side, Grid], int]:
-    channels = draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 33, 64, 85, 128]))
+    channels = draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 33, 64, 85, 128, 255, 320, 520]))
     dims = (
         draw(st.sampled_from([1, 2])),
         channels,
