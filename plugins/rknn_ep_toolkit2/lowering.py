@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rknn_ep_toolkit2.graphs import Array, constant, dequantized_constant, insert_before, new_constant, readers, replace
+from rknn_ep_toolkit2.graphs import (
+    DEQUANTIZE,
+    Array,
+    constant,
+    dequantize_of,
+    dequantized_constant,
+    insert_before,
+    new_constant,
+    readers,
+    replace,
+)
 
 
 def lower(model: ir.Model) -> tuple[str, ...]:
@@ -80,6 +90,17 @@ class _Written:
         return new_constant(
             self.graph, f"{self.node.outputs[0].name}_constant", array if array.dtype == np.int64 else array.astype(np.float32)
         )
+
+    def codes(self, array: Array) -> ir.Value:
+        """A weight of ones and zeros as int8 codes by channel: 1 is the code 64 of the scale 2^-6, exactly."""
+        name, channels = f"{self.node.outputs[0].name}_weight", len(array)
+        parts: dict[str, Array] = {
+            "": (array * 64).astype(np.int8),
+            "_scale": np.full(channels, 2.0**-6, np.float32),
+            "_zero": np.zeros(channels, np.int8),
+        }
+        constants = [new_constant(self.graph, f"{name}{suffix}", part) for suffix, part in parts.items()]
+        return insert_before(self.node, DEQUANTIZE, constants, f"{name}_float", [ir.AttrInt64("axis", 0)])
 
     def float(self, name: str, default: float) -> float:
         attribute = self.node.attributes.get(name)
@@ -210,14 +231,15 @@ def _lp_pool(w: _Written) -> ir.Value | None:
 
 
 def _space_to_depth(w: _Written) -> ir.Value:
-    """A convolution whose kernels each pick one pixel of the block."""
+    """A convolution whose kernels each pick one pixel of the block; of codes, in integers: SoCs without float16 take no other."""
     size, channels = w.integer("blocksize", 1), w.shape(w.x)[1]
     weight = np.zeros((size * size * channels, channels, size, size), np.float32)
     for row in range(size):
         for column in range(size):
             for channel in range(channels):
                 weight[(row * size + column) * channels + channel, channel, row, column] = 1
-    return w.op("Conv", w.x, weight, kernel_shape=[size, size], strides=[size, size])
+    kernels = w.codes(weight) if dequantize_of(w.x) is not None else weight
+    return w.op("Conv", w.x, kernels, kernel_shape=[size, size], strides=[size, size])
 
 
 # ------------------------------------------------------------------------------------------ normalisation

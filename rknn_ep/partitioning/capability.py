@@ -49,6 +49,10 @@ FLOAT16_INSIDE = "stays in float16 inside the quantised partition"
 """How the detail of a verdict begins when the node should not be quantised."""
 
 
+SHAPING = frozenset({"Reshape", "Transpose", "exDataConvert"})
+"""Native operators that bring data into the shape, layout or type that another wants."""
+
+
 def judge(
     view: View,
     target: Target,
@@ -75,23 +79,35 @@ def judge(
         if not excluded.keys() & set(camera.nodes):
             for node in camera.nodes:
                 verdicts[node] = CAMERA_VERDICT
-    if any(verdict.outcome is Outcome.NATIVE_CPU for verdict in verdicts):
-        _fuse(view, verdicts, target, precision)
+    _fuse(view, verdicts, target, precision)
     return tuple(verdicts)
 
 
 def _fuse(view: View, verdicts: list[Verdict], target: Target, precision: str) -> None:
-    """Lift nodes that the table alone puts on the CPU side, and that the compiler fuses into an NPU operator with others."""
+    """Nodes that the compiler makes one operator of go where that one goes, as far as the table alone has judged them.
+
+    So Erf is the NPU's within a GELU, and a root-mean-square normalisation the CPU side's where that computes normalisations.
+    """
     table = load_table(target.capability_table or target.name)
-    for case, nodes in probed_patterns(view):
+    for name, nodes in probed_patterns(view):
         if any(verdicts[node].outcome is Outcome.REFUSED for node in nodes):
             continue
-        together = _verdict(Case(case, note="fused with the nodes around it"), table, precision)
+        case = Case(name, note="fused with the nodes around it")
+        together = _verdict(case, table, precision)
         if together.outcome is Outcome.NPU:
-            for node in nodes:
-                beside = verdicts[node].outcome is Outcome.NATIVE_CPU
-                if beside and verdicts[node] == judge_by_table(view.nodes[node].facts, target, precision):
-                    verdicts[node] = together
+            moved = Outcome.NATIVE_CPU
+        elif together.outcome is Outcome.NATIVE_CPU and _one_operator(table.cases[name][_column(precision)]):
+            moved = Outcome.NPU
+        else:
+            continue
+        for node in nodes:
+            if verdicts[node].outcome is moved and verdicts[node] == judge_by_table(view.nodes[node].facts, target, precision):
+                verdicts[node] = together
+
+
+def _one_operator(finding: Finding) -> bool:
+    """Whether the compiler made a single operator of what was asked, but for what brings its data into shape."""
+    return len([native for native in finding.native if native not in SHAPING]) == 1
 
 
 def _excluded(view: View, exclude_nodes: Collection[str], exclude_ops: Collection[str]) -> dict[int, Verdict]:
@@ -213,11 +229,16 @@ def _verdict(case: Case, table: Table, precision: str) -> Verdict:
     """Read the case's column."""
     if case.name not in table.cases:
         return _refused("operator", f"{case.name} was not asked for {table.soc}", "the cases of the SoC's table")
+    found = table.cases[case.name][_column(precision)]
     if precision == "fp16":
-        return _from_finding(case, table.cases[case.name]["fp16"], "")
-    found = table.cases[case.name]["int8"]
+        return _from_finding(case, found, "")
     notes = (FLOAT16_INSIDE if found.stays_float else "", "int16 is taken to go as int8 does" if precision == "int16" else "")
     return _from_finding(case, found, "; ".join(note for note in notes if note))
+
+
+def _column(precision: str) -> str:
+    """Where a table has the findings of a precision: int16 is taken to go as int8 does."""
+    return "fp16" if precision == "fp16" else "int8"
 
 
 def _from_finding(case: Case, finding: Finding, note: str) -> Verdict:

@@ -128,6 +128,46 @@ def test_written_out_forms_say_how() -> None:
         assert found.detail.startswith("handed to the compiler as")
 
 
+ON_RV1106: dict[str, tuple[Callable[[], View], Outcome]] = {
+    "picked by integers": (lambda: one("SpaceToDepth", (1, 3, 24, 36), blocksize=2), Outcome.NPU),
+    "summed in float16": (lambda: one("ReduceSumSquare", (1, 2, 13, 10), axes=[2]), Outcome.REFUSED),
+    "kernel of sixteen": (lambda: one("Conv", (1, 8, 64), consts={1: floats(8, 8, 16)}), Outcome.NPU),
+    "parts in float16": (lambda: one("Conv", (1, 8, 64), consts={1: floats(8, 8, 17)}), Outcome.REFUSED),
+    "one value for each channel": (lambda: one("GreaterOrEqual", PLANE, (1, 4, 1, 1)), Outcome.REFUSED),
+    "one row for all": (lambda: one("GreaterOrEqual", PLANE, (8,)), Outcome.NATIVE_CPU),
+    "volumes of odd planes": (
+        lambda: one("BatchNormalization", (1, 48, 8, 11, 2), consts={index: floats(48) for index in (1, 2, 3, 4)}),
+        Outcome.REFUSED,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ON_RV1106)
+def test_without_float16_parts_that_are_not_integers_are_refused(name: str) -> None:
+    make, outcome = ON_RV1106[name]
+    assert verdict(make(), "rv1106", "int8").outcome is outcome
+
+
+def test_a_normalisation_in_parts_goes_where_the_soc_computes_normalisations() -> None:
+    nodes = [
+        node("Pow", ["x", "two"], ["a"]),
+        node("ReduceMean", ["a"], ["b"], axes=[-1]),
+        node("Add", ["b", "epsilon"], ["c"]),
+        node("Sqrt", ["c"], ["d"]),
+        node("Div", ["x", "d"], ["e"]),
+        node("Mul", ["e", "scale"], ["y"]),
+    ]
+    constants = {"two": np.float32(2), "epsilon": np.float32(1e-5), "scale": floats(128)}
+    view = view_of(build(nodes, {"x": (1, 64, 128)}, ["y"], constants))
+    for soc, outcome in (("rk3588", Outcome.NPU), ("rk2118", Outcome.NATIVE_CPU)):
+        assert {found.outcome for found in judge(view, TARGETS[soc], "fp16")} == {outcome}
+
+
+def test_a_window_larger_than_the_padded_tensor_is_refused() -> None:
+    found = verdict(one("Conv", (1, 8, 4, 21), consts={1: floats(8, 8, 21, 5)}, pads=[7, 2, 7, 2]))
+    assert (found.outcome, found.detail) == (Outcome.REFUSED, "a window of 21 on 18 values")
+
+
 def test_exponents_that_were_probed_and_others() -> None:
     outcomes = {power: verdict(one("Pow", PLANE, consts={1: np.float32(power)})).outcome for power in (2, 3, 0.5, 0.75)}
     assert [power for power, outcome in outcomes.items() if outcome is Outcome.NPU] == [2, 3, 0.5]

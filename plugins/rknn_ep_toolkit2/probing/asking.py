@@ -38,7 +38,9 @@ LAYOUT = frozenset({"Reshape", "Transpose", "exDataConvert", "Expand", "Pad"})
 """Native operators that the compiler puts around others. On the CPU side beside what is computed on the NPU they make a
 finding `mixed`."""
 RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-NO_WORK = frozenset({"Reshape", "exDataConvert"})
+CONVERSION = "exDataConvert"
+"""From one memory layout or type to another: where there is nothing else, nothing of the operator is left."""
+NO_WORK = frozenset({"Reshape", CONVERSION})
 """Those that are no work of the NPU's by themselves."""
 NEIGHBOUR = "neighbour_of_"
 _OF_NEIGHBOURS = NO_WORK | {"LeakyRelu", "Transpose"}
@@ -213,7 +215,7 @@ def judged(layers: Sequence[Layer], quantized: bool, reshapes: bool = False) -> 
     layers = [layer for layer in layers if not (layer.name.startswith(NEIGHBOUR) and layer.native in _OF_NEIGHBOURS)]
     on_cpu = [layer.native for layer in layers if layer.unit != "npu"]
     computing = [layer for layer in layers if layer.unit == "npu" and layer.native not in NO_WORK]
-    if not layers:
+    if all(layer.native == CONVERSION for layer in layers):
         unit = "folded"
     elif not on_cpu:
         unit = "npu"

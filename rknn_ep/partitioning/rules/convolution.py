@@ -10,7 +10,11 @@ from rknn_ep.partitioning.rules.windows import Window, window
 from rknn_ep.records import NodeFacts
 
 LARGEST_WHOLE = 16
-"""Kernels above this are taken apart into several."""
+"""Kernels above this are taken apart into several; the parts are in float16, which some SoCs have not."""
+LARGEST_STRIDE = 7
+"""Of depthwise kernels; above it each stride was asked by itself."""
+LARGEST_DILATION = 16
+"""Above it RK2118's CPU side spreads the input."""
 
 
 def conv(node: NodeFacts) -> Case:
@@ -26,16 +30,22 @@ def conv(node: NodeFacts) -> Case:
     native = "DepthwiseConv" if depthwise else "Conv"
     if rank == 5 and group != 1:
         raise Refuse("attribute", f"group is {group} in three dimensions", "group = 1 in three dimensions")
-    if rank != 4:
-        return _case(
-            "Conv3d" if rank == 5 else "Conv1d_dw" if depthwise else "Conv1d_group4" if group > 1 else "Conv1d", native, spatial
-        )
+    large = "_k17" if max(spatial.kernel) > LARGEST_WHOLE else ""
+    if rank == 5:
+        return _case("Conv3d", native, spatial)
+    if rank == 3:
+        kind = f"_dw{large}" if depthwise else f"_group{large or 4}" if group > 1 else large
+        return _case(f"Conv1d{kind}", native, spatial)
     if data(node, 1).constant is None:
         computed = _case("Conv_dynW_dw" if depthwise else "Conv_dynW", "ConvComputed", spatial)
         return replace(computed, figures={**computed.figures, "weight": (prod(weight[1:]),)})
-    large = "_k17" if max(weight[2:]) > LARGEST_WHOLE else ""
+    if depthwise:
+        stride = max(spatial.strides)
+        return _case(f"Conv_dw{large or (f'_s{stride}' if stride > LARGEST_STRIDE else '')}", native, spatial)
     if group > 1:
-        return _case("Conv_dw" if depthwise else f"Conv_group{large or 4}", native, spatial)
+        return _case(f"Conv_group{large or 4}", native, spatial)
+    if max(spatial.dilations) > LARGEST_DILATION:
+        return _case("Conv_dil32", native, spatial)
     return _case("Conv_1x1" if set(weight[2:]) == {1} else f"Conv{large}", native, spatial)
 
 

@@ -212,10 +212,22 @@ _ARITHMETIC: dict[str, Callable[[Constants], Case]] = {
 
 
 def comparison(node: NodeFacts) -> Case:
-    """Floats in, booleans out."""
+    """Floats in, booleans out. Of a value for each channel some SoCs' compilers die."""
     float_types(node, outputs=("BOOL",))
     _broadcastable(node)
-    return Case(node.op_type)
+    return Case(f"{node.op_type}{_extended(node)}")
+
+
+def _extended(node: NodeFacts) -> str:
+    """How the smaller operand is extended: not at all, from one value, from one a channel, in another way."""
+    result = shape(node.outputs[0])
+    smaller = min((shape(tensor) for tensor in node.inputs if tensor is not None), key=prod)
+    if prod(smaller) == prod(result):
+        return ""
+    if prod(smaller) == 1:
+        return "_one"
+    aligned = (1,) * (len(result) - len(smaller)) + smaller
+    return "_channel" if len(result) > 2 and aligned[1] == prod(smaller) else "_bcast"
 
 
 def logic(node: NodeFacts) -> Case:
@@ -255,7 +267,8 @@ def prelu(node: NodeFacts) -> Case:
     if not computed(node, 1):
         return Case("PRelu")
     rank = len(shape(data(node)))
-    kind = "_2d" if rank < 3 else "_3d" if rank == 3 else ""
+    one = prod(shape(data(node, 1))) == 1
+    kind = "_2d" if rank < 3 else "_3d" if rank == 3 else "_one" if one else ""
     return Case(f"l_PRelu_dyn{kind}", note=lowered("Relu, Neg, Mul, Sub"))
 
 

@@ -188,15 +188,14 @@ def pad(node: NodeFacts) -> Case:
     if amounts and min(amounts) < 0:
         return Case("Pad_neg")
     mode = text(node, "mode", "constant")
-    if mode == "constant" and rank == 3 and amounts and (amounts[1] or amounts[4]):
-        return Case("Pad_3d_both")
     if mode == "wrap":
         raise Refuse("attribute", "mode is wrap", "mode constant, reflect or edge")
+    kind = "" if rank == 4 else "_3d_both" if rank == 3 and amounts and (amounts[1] or amounts[4]) else f"_{rank}d"
     if mode == "constant":
-        return Case("Pad_const" if rank == 4 else f"Pad_{rank}d")
+        return Case(f"Pad{kind or '_const'}")
     sizes = (1,) * (4 - rank) + shape(data(node))
     figures = {"channels": (sizes[1],), "height": (sizes[2],), "width": (sizes[3],)}
-    return Case(f"Pad_{mode}", "PadReflect" if mode == "reflect" else "", figures)
+    return Case(f"Pad_{mode}{kind}", "PadReflect" if mode == "reflect" else "", figures)
 
 
 def blocks(node: NodeFacts) -> Case:

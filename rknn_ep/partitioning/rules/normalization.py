@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from rknn_ep.partitioning.rules.common import (
     UP_TO_FIVE,
     Case,
@@ -21,6 +23,9 @@ from rknn_ep.partitioning.rules.common import (
 )
 from rknn_ep.records import NodeFacts
 
+LARGEST_ODD = 256
+"""Planes by channels of a volume; where there are more, and no plane is a multiple of 16, RV1106's compiler dies (288 went)."""
+
 
 def batch(node: NodeFacts) -> Case:
     """Inference mode; a scale and shift by channel. The compiler dies when they are computed at run time."""
@@ -30,6 +35,10 @@ def batch(node: NodeFacts) -> Case:
     rank = ranked(data(node), 2, 3, 4, 5)
     if computed(node, 1, 2, 3, 4):
         return Case("l_BatchNormalization_dyn", note=lowered("Sub, Sqrt, Div, Mul, Add"))
+    if rank == 5:
+        batch_size, channels, depth, *plane = shape(data(node))
+        odd = batch_size == 1 and prod(plane) % 16 != 0 and channels * depth > LARGEST_ODD
+        return Case(f"BatchNormalization_5d{'_odd' if odd else ''}")
     return Case("BatchNormalization" if rank == 4 else f"BatchNormalization_{rank}d")
 
 

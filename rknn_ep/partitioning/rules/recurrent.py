@@ -41,7 +41,7 @@ def recurrent(node: NodeFacts) -> Case:
         name = {"bidirectional": "LSTM_bi", "reverse": "LSTM_reverse"}.get(direction, "LSTM")
         return Case(name, "LSTM", figures, heavy=True)
     name = {"bidirectional": "GRU_bi", "reverse": "GRU_reverse"}.get(direction, "GRU")
-    return Case("GRU_lbr" if integer(node, "linear_before_reset", 0) else name, "GRU", figures, heavy=True)
+    return Case(f"{name}{'_lbr' if integer(node, 'linear_before_reset', 0) else ''}", "GRU", figures, heavy=True)
 
 
 def _default(node: NodeFacts, name: str) -> bool:

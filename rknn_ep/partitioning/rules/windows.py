@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rknn_ep.partitioning.rules.common import data, integers, shape, text
+from rknn_ep.partitioning.rules.common import Refuse, data, integers, shape, text
 from rknn_ep.records import NodeFacts
 
 
@@ -20,7 +20,11 @@ class Window:
 
 
 def window(node: NodeFacts, kernel: Sequence[int]) -> Window:
-    """Read the window of a node; `auto_pad` is worked out from the shapes (ONNX, Conv: SAME_UPPER, SAME_LOWER)."""
+    """Read the window of a node; `auto_pad` is worked out from the shapes (ONNX, Conv: SAME_UPPER, SAME_LOWER).
+
+    Raises:
+        Refuse: it is larger than the padded tensor.
+    """
     ones = [1] * len(kernel)
     strides, dilations = integers(node, "strides", ones), integers(node, "dilations", ones)
     pads = integers(node, "pads", [0] * (2 * len(kernel)))
@@ -32,4 +36,19 @@ def window(node: NodeFacts, kernel: Sequence[int]) -> Window:
             before.append(large if auto == "SAME_LOWER" else small)
             after.append(small if auto == "SAME_LOWER" else large)
         pads = before + after
+    _within(node, kernel, pads, dilations)
     return Window(tuple(kernel), tuple(strides), tuple(pads), tuple(dilations))
+
+
+def _within(node: NodeFacts, kernel: Sequence[int], pads: Sequence[int], dilations: Sequence[int]) -> None:
+    """A window fits into the padded tensor; ONNX Runtime refuses it otherwise, and the compiler with it.
+
+    Raises:
+        Refuse: it does not.
+    """
+    if node.op_type == "ConvTranspose":
+        return
+    for axis, (size, taps, dilation) in enumerate(zip(shape(data(node))[2:], kernel, dilations, strict=True)):
+        padded, extent = size + pads[axis] + pads[axis + len(kernel)], (taps - 1) * dilation + 1
+        if extent > padded:
+            raise Refuse("attribute", f"a window of {extent} on {padded} values", "a window within the padded tensor")
