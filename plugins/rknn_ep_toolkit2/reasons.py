@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-BORDER = "sums on the border of two codes: the vendor rescales in another order than float32 does"
+BORDER = "sums on the border of two codes, on scales that are not of our choice: the vendor rescales in another order"
 MOST_ON_BORDERS = 0.01
 """Share of values that can be there: where more differ, something else is the cause."""
 _SUMS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Flatten", "Reshape", "Add", "Mul", "Sub"})
@@ -31,7 +31,7 @@ def reason(native: str, nodes: Sequence[str], differing: float, merged: bool = F
     if kinds & _FLOAT or operators & {"exNorm", "exMatMul", "exSoftmax13", "exSDPAttention"}:
         return f"{', '.join(sorted(kinds & _FLOAT)) or 'a float operator'} in float16 with its own rounding on the way"
     if kinds & _AVERAGES:
-        return "the average is a convolution with 8-bit weights there, in steps for large planes"
+        return "means half way between two codes; where padding is left out, the mean is multiplied in float16 there"
     if "exSwish" in operators or {"Sigmoid", "Mul"} <= kinds:
         return "SiLU is one lookup there, without the rounding of the Sigmoid that the QDQ model has"
     if any(one.startswith("Conv") and one not in ("Conv", "ConvRelu", "ConvClip") for one in operators):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from rknn_ep_toolkit2.graphs import DEQUANTIZE, QUANTIZE, Array, constant, readers
 
@@ -89,23 +90,41 @@ def expose(model: ir.Model, cuts: Collection[Cut]) -> ir.Model:
     return copy
 
 
-def take_apart(model: ir.Model, cuts: Collection[Cut]) -> ir.Model:
-    """A copy that computes every part from fed codes.
+def sources(model: ir.Model, known: Collection[Cut], cuts: Collection[Cut]) -> tuple[Cut, ...]:
+    """Those of `known` from which `cuts` are computed with no other in between, in the order of `known`."""
+    values = {value.name: value for node in model.graph for value in node.outputs}
+    by_codes = {cut.codes: cut for cut in known}
+    found: set[Cut] = set()
+    seen: set[str | None] = set()
+    waiting = [values[cut.codes].producer() for cut in cuts if cut.codes in values]
+    while waiting:
+        node = waiting.pop()
+        for value in node.inputs if node is not None else ():
+            if value is None or value.name in seen:
+                continue
+            seen.add(value.name)
+            if value.name in by_codes:
+                found.add(by_codes[value.name])
+            else:
+                waiting.append(value.producer())
+    return tuple(cut for cut in known if cut in found)
 
-    Inputs: the model's, and `<codes>__fed` for each cut. Outputs: the codes of each cut, in order.
+
+def take_apart(model: ir.Model, fed: Collection[Cut], cuts: Collection[Cut]) -> ir.Model:
+    """A copy that computes the codes of `cuts`, in order, from fed codes.
+
+    Inputs: the model's, and `<codes>__fed` for each of `fed`. What `cuts` do not need is left out.
     """
     copy = model.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}
-    outputs = []
-    for cut in cuts:
-        computed = values.get(cut.codes)
-        if computed is None:
-            continue
-        fed = ir.Value(name=f"{cut.codes}{FED}", shape=computed.shape, type=ir.TensorType(ir.DataType.from_numpy(cut.dtype)))
+    outputs = [values[cut.codes] for cut in cuts]
+    for cut in fed:
+        computed = values[cut.codes]
+        given = ir.Value(name=f"{cut.codes}{FED}", shape=computed.shape, type=ir.TensorType(ir.DataType.from_numpy(cut.dtype)))
         for reader, position in list(computed.uses()):
-            reader.replace_input_with(position, fed)
-        copy.graph.inputs.append(fed)
-        outputs.append(computed)
+            reader.replace_input_with(position, given)
+        copy.graph.inputs.append(given)
     copy.graph.outputs.clear()
     copy.graph.outputs.extend(outputs)
+    RemoveUnusedNodesPass()(copy)
     return copy

@@ -23,7 +23,7 @@ from rknn_ep_toolkit2.agreement import Agreement
 from rknn_ep_toolkit2.device import WEIGHTS, VendorSimulator, join, simulation_of
 from rknn_ep_toolkit2.layers import Layer, LayerTable, assign, read_layers
 from rknn_ep_toolkit2.reasons import reason
-from rknn_ep_toolkit2.segments import FED, Cut, expose, find_cuts, take_apart
+from rknn_ep_toolkit2.segments import FED, Cut, expose, find_cuts, sources, take_apart
 from rknn_ep_toolkit2.settings import Settings
 from rknn_ep_toolkit2.vendor_copy import VendorCopy, vendor_copy
 
@@ -243,43 +243,47 @@ class _Parts:
         self.cuts = tuple(cut for cut in cuts if cut.codes in known and cut.tensor not in inputs)
         self.ours, self.table = ours, table
         self.builds = 0
-        self.agreements: list[Agreement] = []
+        self.agreements: dict[Cut, Agreement] = {}
 
     def run(self, samples: Sequence[Mapping[str, Array]], progress: Progress) -> None:
         """Count all samples. Tensors that the toolkit cannot give as outputs are left out: parts reach over them."""
-        seen: list[dict[str, Array]] = [{} for _ in samples]
         for start in range(0, len(self.cuts), MOST_OUTPUTS):
             progress(f"stored tensors {start} to {min(start + MOST_OUTPUTS, len(self.cuts))} of {len(self.cuts)}", 0.6)
-            self._see(self.cuts[start : start + MOST_OUTPUTS], samples, seen)
-        self.cuts = tuple(cut for cut in self.cuts if all(f"{cut.codes}{FED}" in codes for codes in seen))
-        self.agreements = [Agreement(cut.scale) for cut in self.cuts]
-        apart = session(ir.to_proto(take_apart(self.ours, self.cuts)).SerializeToString(), optimized=False)
-        wanted = {item.name for item in apart.get_inputs()}
-        for feeds, codes in zip(samples, seen, strict=True):
-            given = {name: array for name, array in {**feeds, **codes}.items() if name in wanted}
-            for cut, ours, agreement in zip(self.cuts, apart.run(None, given), self.agreements, strict=True):
-                theirs = codes[f"{cut.codes}{FED}"]
-                agreement.add(ours.astype(np.float32) * cut.scale, theirs.astype(np.float32) * cut.scale)
+            self._see(self.cuts[start : start + MOST_OUTPUTS], samples)
+        self.cuts = tuple(self.agreements)
 
-    def _see(self, cuts: Sequence[Cut], samples: Sequence[Mapping[str, Array]], seen: Sequence[dict[str, Array]]) -> None:
-        """What the vendor's simulator has in some of its stored tensors, as codes."""
+    def _see(self, cuts: Sequence[Cut], samples: Sequence[Mapping[str, Array]]) -> None:
+        """Compare what the vendor's simulator has in some of its stored tensors with ours, in the graph's order.
+
+        What our parts are fed with is seen in the same build: what is an output changes how the compiler fuses what stays
+        float16, so that values of two builds do not belong together.
+        """
         if self.builds >= MOST_BUILDS:
             log.info("%d stored tensors are not looked at: %d builds were made for others", len(cuts), self.builds)
             return
         self.builds += 1
+        known = [*self.agreements, *cuts]
+        feeding = [cut for cut in sources(self.ours, known, cuts) if cut not in cuts]
         try:
-            found = self._values(cuts, samples)
+            found = self._values([*feeding, *cuts], samples)
         except CompileError as error:
             if not error.refuses:
                 raise
             if len(cuts) == 1:
                 log.info("'%s' cannot be looked at: %s", cuts[0].tensor, error)
             else:
-                self._see(cuts[: len(cuts) // 2], samples, seen)
-                self._see(cuts[len(cuts) // 2 :], samples, seen)
+                self._see(cuts[: len(cuts) // 2], samples)
+                self._see(cuts[len(cuts) // 2 :], samples)
             return
-        for values, codes in zip(found, seen, strict=True):
-            codes |= {f"{cut.codes}{FED}": cut.to_codes(values[cut.seen]) for cut in cuts}
+        apart = session(ir.to_proto(take_apart(self.ours, [*feeding, *cuts], cuts)).SerializeToString(), optimized=False)
+        wanted = {item.name for item in apart.get_inputs()}
+        self.agreements |= {cut: Agreement(cut.scale) for cut in cuts}
+        for feeds, values in zip(samples, found, strict=True):
+            codes = {f"{cut.codes}{FED}": cut.to_codes(values[cut.seen]) for cut in (*feeding, *cuts)}
+            given = {name: array for name, array in {**feeds, **codes}.items() if name in wanted}
+            for cut, ours in zip(cuts, apart.run(None, given), strict=True):
+                theirs = codes[f"{cut.codes}{FED}"]
+                self.agreements[cut].add(ours.astype(np.float32) * cut.scale, theirs.astype(np.float32) * cut.scale)
 
     def _values(self, cuts: Sequence[Cut], samples: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
         """The dequantised values of `cuts` for each sample. The process that gives them may die while it builds or runs."""
@@ -294,8 +298,8 @@ class _Parts:
     def rows(self) -> list[LayerRow]:
         """One for each stored tensor, in the graph's order."""
         found = []
-        for cut, agreement, (native, nodes) in zip(
-            self.cuts, self.agreements, _between(self.model, self.cuts, self.table), strict=True
+        for (cut, agreement), (native, nodes) in zip(
+            self.agreements.items(), _between(self.model, self.cuts, self.table), strict=True
         ):
             merged = any(node.partition(" ")[2] in self.merged for node in nodes)
             why = reason(native, nodes, 1 - agreement.share_exact, merged) if agreement.exact < agreement.count else ""

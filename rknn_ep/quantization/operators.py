@@ -17,8 +17,7 @@ class Role(Enum):
     COMPUTE = "compute"
     """It is calibrated: the operator makes new values."""
     FOLLOW = "follow"
-    """It is the input's: values are moved, picked or averaged. The vendor compiler puts averages on the input's scale
-    whatever it is asked (facts: toolkit2, QDQ import), so they are here too."""
+    """It is the input's: values are moved, picked or averaged."""
     JOIN = "join"
     """One scale for all inputs where they are of a kind: Concat."""
     FLOAT = "float"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from rknn_ep.quantization.affine import Range
+from rknn_ep.quantization.borders import averaging_factor
 from rknn_ep.quantization.operators import CLAMPS, WEIGHTED, Role, constant, data_inputs, hard_sigmoid_input, relevant_input, role
 
 ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Sum", "Where"})
@@ -34,8 +35,8 @@ class Placement:
     scaled: tuple[str, ...]
     """Tensors that are rounded to a grid: these get a QuantizeLinear and DequantizeLinear pair."""
     follows: dict[str, Link]
-    """Tensor -> the tensor whose codes it has: moves, pools, averages, and products with a positive number, which
-    round nothing when the scale is multiplied too."""
+    """Tensor -> the tensor whose codes it has: moves, pools, and products with a positive number, which round nothing when
+    the scale is multiplied too; averages, on a scale that keeps them off the borders between codes."""
     may_follow: dict[str, Link]
     """Tensor -> the tensor whose codes it can have where the ranges allow it: x + number. A rounding less."""
     joins: tuple[tuple[str, tuple[str, ...]], ...]
@@ -96,7 +97,8 @@ def _link(node: ir.Node) -> tuple[Link | None, bool]:
     """(the tensor whose codes the node's outputs can have, whether that is so whatever the ranges)."""
     first = node.inputs[0]
     if role(node) is Role.FOLLOW:
-        return Link(first.name or "") if first is not None else None, True
+        factor = 1.0 if _is_joined(node) else averaging_factor(node)
+        return Link(first.name or "", factor) if first is not None else None, True
     if node.op_type not in ("Add", "Mul"):
         return None, False
     for position in (0, 1):
@@ -109,6 +111,12 @@ def _link(node: ir.Node) -> tuple[Link | None, bool]:
                 return Link(value.name or "", offset=float(number.item())), False
             return (Link(value.name or "", factor=float(number.item())), True) if number.item() > 0 else (None, False)
     return None, False
+
+
+def _is_joined(node: ir.Node) -> bool:
+    """Whether a Concat reads what a node makes, moved perhaps: it wants one scale for all of its inputs."""
+    readers = [reader for output in node.outputs for reader, _ in output.uses()]
+    return any(role(reader) is Role.JOIN or (role(reader) is Role.FOLLOW and _is_joined(reader)) for reader in readers)
 
 
 def _key(node: ir.Node) -> str:
@@ -239,6 +247,8 @@ def _is_absorbed(value: ir.Value, integer: set[str], inside: frozenset[str] | No
         return inside is not None and value.name in inside
     if reader.op_type in CLAMPS and producer.op_type in CLAMPABLE:
         return True
+    if producer.op_type == "Sigmoid" and reader.op_type == "Mul" and producer.inputs[0] in reader.inputs:
+        return True  # SiLU
     # The bias of a linear layer: MatMul + Add of a vector.
     return (
         producer.op_type == "MatMul"

@@ -18,8 +18,9 @@ import onnx_ir as ir
 from rknn_ep.errors import QuantizationError
 from rknn_ep.quantization.affine import Range, dequantize, parameters
 from rknn_ep.quantization.affine import quantize as to_codes
+from rknn_ep.quantization.borders import off_borders
 from rknn_ep.quantization.correction import correction
-from rknn_ep.quantization.operators import WEIGHTED, constant, data_inputs, float_attribute, integer_attribute
+from rknn_ep.quantization.operators import CLAMPS, WEIGHTED, constant, data_inputs, float_attribute, integer_attribute
 from rknn_ep.quantization.pads import fold_pads
 from rknn_ep.quantization.placement import Placement, place
 from rknn_ep.quantization.scales import Scales, assign, exact_top
@@ -149,6 +150,8 @@ class _Writer:
         self._scaled = placement.scaled
         self._parameters: dict[str, tuple[np.float32, int]] = {}
         self._constants: dict[tuple[Any, ...], ir.Value] = {}
+        self._shared = {name for name, value in self._graph.initializers.items() if len(value.uses()) > 1}
+        """Constants that are written once for all of their readers."""
         self._weights = 0
         self._widened_biases = 0
 
@@ -235,6 +238,10 @@ class _Writer:
         axis = _channel_axis(node, weight) if self._scheme.per_channel else None
         grid = self._scheme.weights
         codes, scales, zeros = quantize_weight(weight, axis, grid, self._scheme.weight_method, self._scheme.smallest_share)
+        shared = weight_value.name in self._shared
+        if not shared:
+            scales = self._off_borders(node, scales)
+            codes = requantize(weight, axis, scales, zeros, grid)
         self._correct_bias(node, weight, _meant(codes, scales, zeros, axis))
         bias = self._bias_array(node)
         input_scale = self._scale_of(source)
@@ -243,13 +250,32 @@ class _Writer:
             per_scale = bias if axis is None or groups == 1 else np.abs(bias.reshape(groups, -1)).max(axis=0)
             enlarged = least_weight_scales(per_scale, input_scale, scales)
             if not np.array_equal(enlarged, scales):
-                scales = enlarged
+                scales = enlarged if shared else self._off_borders(node, enlarged)
                 codes = requantize(weight, axis, scales, zeros, grid)
         code_type = ir.DataType.INT16 if grid.bits == 16 else ir.DataType.INT8
         real = self._dequantized(weight_value, codes.astype(code_type.numpy()), scales, zeros.astype(code_type.numpy()), axis)
         node.replace_input_with(1, real)
         self._weights += 1
         self._bias(node, scales, axis)
+
+    def _off_borders(self, node: ir.Node, scales: Array) -> Array:
+        """Weight scales on which every implementation rounds the node's sums alike."""
+        made = self._rounded_to(node)
+        if made is None or self._scheme.wide:
+            return scales
+        moved = off_borders(scales, float(self._scale_of(node.inputs[0])), float(made))
+        return np.asarray(np.maximum(moved, moved.max(initial=0.0) * np.float32(self._scheme.smallest_share)))
+
+    def _rounded_to(self, node: ir.Node) -> np.float32 | None:
+        """The scale of the tensor to which a node's sums are rounded, behind its bias and clamp; None where they are not."""
+        holder, _ = self._bias_place(node)
+        value = (holder or node).outputs[0]
+        while value.name not in self._scales.of:
+            readers = [reader for reader, _ in value.uses()]
+            if len(readers) != 1 or readers[0].op_type not in CLAMPS:
+                return None
+            value = readers[0].outputs[0]
+        return self._scales.of[value.name][0]
 
     def _correct_bias(self, node: ir.Node, weight: Array, rounded: Array) -> None:
         """Let the bias, made where there is none, take back what rounding the weight shifts on average."""

@@ -1,4 +1,4 @@
-"""Identity and Dropout go, and no name that somebody needs goes with them."""
+"""Identity, Dropout and x * 1 go, and no name that somebody needs goes with them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,31 @@ def test_which_node_takes_the_identity_over(body: str, expected: list[str] | Non
     view = view_of(parse(f"g (float[2,3] x) => (float[2,3] y, float[2,3] z) {{ {body} }}"))
     if expected is not None:
         assert op_types(view) == expected
+    assert_traceable(view)
+    assert_same_numbers(view)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("a = Relu(x)  b = Mul(a, one)  c = Sigmoid(b)  y = Mul(a, c)", ["Relu", "Sigmoid", "Mul"]),
+        ("a = Relu(x)  b = Mul(one, a)  y = Neg(b)", ["Relu", "Neg"]),
+        ("a = Mul(x, two)  y = Mul(a, ones)", ["Mul", "Mul"]),
+        ("y = Mul(x, one)", ["Identity"]),
+        # It adds a dimension.
+        ("a = Mul(x, deep)  y = ReduceSum<keepdims=0>(a, first)", ["Mul", "ReduceSum"]),
+    ],
+)
+def test_a_product_with_one_goes(body: str, expected: list[str]) -> None:
+    arrays = {"one": np.ones((), np.float32), "two": np.full(1, 2, np.float32), "deep": np.ones((1, 1, 1), np.float32)}
+    arrays |= {"ones": np.ones(3, np.float32), "first": np.zeros(1, np.int64)}
+    used = {
+        name: array
+        for name, array in arrays.items()
+        if name in body.replace("(", " ").replace(")", " ").replace(",", " ").split()
+    }
+    view = view_of(parse(f"g (float[2,3] x) => (float[2,3] y) {{ {body} }}", **used))
+    assert op_types(view) == expected
     assert_traceable(view)
     assert_same_numbers(view)
 

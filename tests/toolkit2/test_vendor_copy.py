@@ -199,3 +199,29 @@ def test_a_tensor_that_leaves_the_model_is_not_made_an_output_twice(tmp_path: Pa
     plain, given = run(ir.to_proto(model).SerializeToString(), {"x": x}), run(ir.to_proto(seen).SerializeToString(), {"x": x})
     for name, value in zip(outputs, plain, strict=True):
         np.testing.assert_array_equal(given[names.index(name)], value)
+
+
+def test_a_part_is_computed_from_the_codes_that_feed_it_alone(tmp_path: Path) -> None:
+    from rknn_ep_toolkit2.segments import FED, find_cuts, sources, take_apart
+
+    net = Net((1, 16, 8, 8))
+    a = net.conv("x", 16, 16)
+    b = net.conv(net.add("Sigmoid", a), 16, 16)
+    (request,) = requests(net.model(net.add("Add", a, b)), tmp_path, net.shape)
+    model = ir.from_proto(onnx.load_model_from_string(vendor_copy(request.model, "p").content))
+    inputs = {value.name for value in model.graph.inputs}
+    cuts = [
+        cut
+        for cut in find_cuts(model, {value.name or "" for node in model.graph for value in node.outputs})
+        if cut.tensor not in inputs
+    ]
+    conv, sigmoid, second, total = cuts
+    assert sources(model, cuts, [total]) == (conv, second)
+    assert sources(model, cuts, [second]) == (sigmoid,)
+    assert sources(model, [conv, second, total], [second, total]) == (conv, second)  # over what is not known
+    x = samples(net.shape, 1)[0]
+    codes = dict(zip(cuts, run(ir.to_proto(take_apart(model, [], cuts)).SerializeToString(), {"x": x}), strict=True))
+    alone = take_apart(model, [conv, second], [total])
+    given = {"x": x, f"{conv.codes}{FED}": codes[conv], f"{second.codes}{FED}": codes[second]}
+    assert not any(node.op_type == "Conv" for node in alone.graph)
+    np.testing.assert_array_equal(run(ir.to_proto(alone).SerializeToString(), given)[0], codes[total])

@@ -1,4 +1,4 @@
-"""Identity and Dropout do nothing at inference: take them out where no name is lost that somebody needs."""
+"""Identity, Dropout and x * 1 do nothing at inference: take them out where no name is lost that somebody needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rknn_ep.graph.values import initializer, is_constant, is_onnx, scalar, shar
 
 
 class RemoveIdentity(GraphPass):
-    """Remove Identity and Dropout.
+    """Remove Identity, Dropout and x * 1 (in exported x * Sigmoid(1 * x), for one).
 
     The original must belong to exactly one node of the view, so there are two ways: the node before it takes over the
     name (nobody else reads what it made), or the one node behind it reads past it. Where neither is possible, and
@@ -19,7 +19,10 @@ class RemoveIdentity(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """One look at each node."""
         changes = 0
-        for node in list(model.graph):
+        for given in list(model.graph):
+            kept = _times_one(given)
+            node = given if kept is None else _to_identity(model.graph, given, kept)
+            changes += kept is not None
             if _does_nothing(node):
                 changes += self._remove(model.graph, node)
         return done(model, changes)
@@ -51,19 +54,32 @@ class RemoveIdentity(GraphPass):
                 after.replace_all_uses_with(before)
                 graph.remove(node, safe=True)
                 return True
-        return _to_identity(graph, node)
+        if node.op_type == "Identity":
+            return False
+        _to_identity(graph, node, before)
+        return True
 
 
-def _to_identity(graph: ir.Graph, node: ir.Node) -> bool:
-    if node.op_type == "Identity":
-        return False
+def _to_identity(graph: ir.Graph, node: ir.Node, before: ir.Value) -> ir.Node:
     after = node.outputs[0]
-    new = ir.Node("", "Identity", [node.inputs[0]], name=node.name)
+    new = ir.Node("", "Identity", [before], name=node.name)
     value = new.outputs[0]
     value.shape, value.type = after.shape, after.type
     graph.insert_before(node, new)
     take_over(value, after)
-    return True
+    return new
+
+
+def _times_one(node: ir.Node) -> ir.Value | None:
+    """The value that a product with the number one gives back."""
+    if not is_onnx(node, "Mul"):
+        return None
+    for position in (0, 1):
+        kept, one = node.inputs[position], node.inputs[1 - position]
+        if kept is None or kept.shape is None or kept.shape != node.outputs[0].shape or scalar(one) != 1.0:
+            continue
+        return None if is_constant(kept) else kept
+    return None
 
 
 def _does_nothing(node: ir.Node) -> bool:
