@@ -28,7 +28,7 @@ from benchmarks.results import Row
 from benchmarks.timing import interleaved
 from rknn_ep.api import native_library
 from rknn_ep.runtime import Session
-from rknn_ep.runtime.native import let_simulator_find_onnxruntime
+from rknn_ep.runtime.native import let_simulator_find_onnxruntime, library
 from rknn_ep_simulator.environment import environment
 from rknn_ep_simulator.stand_in import write_stand_in
 from tests.ez_environment import ez_python
@@ -186,7 +186,7 @@ def c_call(session: Session, x: np.ndarray[Any, Any], out: np.ndarray[Any, Any])
         lists = (ctypes.c_size_t * 1)(array.ctypes.data), (ctypes.c_uint64 * 1)(array.nbytes)
         KEPT.extend(lists)
         arguments += [*map(ctypes.addressof, lists), 1]
-    return [native._run, *arguments]
+    return [library().rknn_ep_executor_run, *arguments]
 
 
 def flows(bundle: Path, quick: bool) -> Iterator[Row]:

@@ -22,6 +22,12 @@ Array = np.ndarray[Any, Any]
 
 _addressof = ctypes.addressof
 _from_buffer = ctypes.c_char.from_buffer
+_NO_BUFFER = TypeError, ValueError, BufferError
+"""What `_from_buffer` raises: the array is read-only, empty, not contiguous, or of a type that the buffer protocol lacks."""
+_ndarray, _empty = np.ndarray, np.empty
+Specs = Sequence[tuple[int, tuple[int, ...], np.dtype[Any]]]
+"""Number, shape and dtype of each input or output."""
+Parts = tuple[memoryview, memoryview, Callable[[], int]]
 
 
 class _Frame(threading.local):
@@ -31,19 +37,19 @@ class _Frame(threading.local):
 
     def __init__(self, function: Callable[..., int], handle: int | None, *sizes: ctypes.Array[ctypes.c_uint64]) -> None:
         self._arrays = [(ctypes.c_size_t * max(1, len(one)))() for one in sizes]
-        self.inputs, self.outputs = (memoryview(one).cast("B").cast("P") for one in self._arrays)
+        inputs, outputs = (memoryview(one).cast("B").cast("P") for one in self._arrays)
         arguments: list[Any] = [ctypes.c_void_p(handle)]
         for array, size in zip(self._arrays, sizes, strict=True):
             addresses = (ctypes.c_void_p(ctypes.addressof(one)) for one in (array, size))
             arguments += [*addresses, ctypes.c_uint64(len(size))]
-        self.call = partial(function, *arguments)
+        self.parts: Parts = inputs, outputs, partial(function, *arguments)
 
 
 def address_of(array: Array) -> int:
     """Where a contiguous array's first element lies."""
     try:
         return _addressof(_from_buffer(array))  # type: ignore[arg-type]  # a third of what array.ctypes takes
-    except (TypeError, ValueError, BufferError):  # read-only, or a type that the buffer protocol does not know
+    except _NO_BUFFER:
         return int(array.ctypes.data)
 
 
@@ -97,7 +103,7 @@ class NativeExecutor:
     def _opened(self, handle: ctypes.c_void_p) -> None:
         self._handle = handle.value
         self.facts = parse_lines(self._library.rknn_ep_executor_describe(handle).decode("utf-8", "surrogateescape"))
-        self._run = self._library.rknn_ep_executor_run
+        self._run = self._library["rknn_ep_executor_run"]  # without argtypes: frames hold arguments of the right types
         counts = int(self.facts["inputs"]), int(self.facts["outputs"])
         self._outputs = ctypes.c_void_p * counts[1]
         self._sizes = tuple(ctypes.c_uint64 * count for count in counts)
@@ -114,15 +120,47 @@ class NativeExecutor:
         Raises:
             ExecutionError: the device failed, or the executor is closed.
         """
-        frame = self._frames
-        for at, arrays in (frame.inputs, inputs), (frame.outputs, outputs):
-            for index, array in enumerate(arrays):
-                try:  # address_of, written out: this is the road of every inference
-                    at[index] = _addressof(_from_buffer(array))  # type: ignore[arg-type]
-                except (TypeError, ValueError, BufferError):
-                    at[index] = address_of(array)
-        if frame.call():
+        self.run_addresses([*map(address_of, inputs)], [*map(address_of, outputs)])
+
+    def run_plain(self, inputs: Sequence[Any], takes: Specs, out: Sequence[Any] | None, gives: Specs) -> list[Array] | None:
+        """`run` of what may be something else than arrays that fit, checked on the way: the road of nearly every inference.
+
+        Args:
+            inputs: of the caller; nobody else may change this sequence meanwhile.
+            takes: what the inputs are.
+            out: to fill, as `inputs`; None: new arrays.
+            gives: what the outputs are.
+
+        Returns:
+            What was filled. None where anything is not simply a contiguous writeable array that fits; nothing was run then.
+
+        Raises:
+            ExecutionError: as `run`.
+        """
+        if len(inputs) != len(takes) or (out is not None and len(out) != len(gives)):
+            return None
+        inputs_at, outputs_at, call = self._frames.parts
+        results = []
+        try:
+            for index, shape, dtype in takes:
+                array = inputs[index]
+                if type(array) is not _ndarray or array.dtype is not dtype or array.shape != shape:
+                    return None
+                inputs_at[index] = _addressof(_from_buffer(array))  # type: ignore[arg-type]
+            for index, shape, dtype in gives:
+                if out is None:
+                    array = _empty(shape, dtype)
+                else:
+                    array = out[index]
+                    if type(array) is not _ndarray or array.dtype is not dtype or array.shape != shape:
+                        return None
+                outputs_at[index] = _addressof(_from_buffer(array))  # type: ignore[arg-type]
+                results.append(array)
+        except _NO_BUFFER:
+            return None
+        if call():
             raise_last_error()
+        return results
 
     def run_addresses(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Run on memory of the caller: one address a tensor, each as large as `sized` named.
@@ -130,12 +168,12 @@ class NativeExecutor:
         Raises:
             ExecutionError: as `run`.
         """
-        frame = self._frames
+        inputs_at, outputs_at, call = self._frames.parts
         for index, address in enumerate(inputs):
-            frame.inputs[index] = address
+            inputs_at[index] = address
         for index, address in enumerate(outputs):
-            frame.outputs[index] = address
-        if frame.call():
+            outputs_at[index] = address
+        if call():
             raise_last_error()
 
     def run_inputs(self, inputs: Sequence[Form], outputs: Sequence[Array]) -> None:

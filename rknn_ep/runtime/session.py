@@ -221,13 +221,15 @@ class Session:
             binding.run()
             return [one.array for one in binding.outputs]
         at = self._at if self._choices == 1 else self._fitting(inputs, layout)
+        if layout is None and pass_through is None and at.native is not None:
+            # A list of the caller's may be changed by its other threads, and what is run must stay alive.
+            given = tuple(inputs) if type(inputs) is list else self._in_order(inputs)
+            filled = at.native.run_plain(given, at.takes, out if out is None else tuple(out), at.gives)
+            if filled is not None:
+                return filled
         results = at.empty() if out is None else at.checked(out)
         if layout is None and pass_through is None:
-            arrays = at.arrays(self._in_order(inputs))
-            if at.native is not None:
-                at.native.run(arrays, results)
-            else:
-                self._execute(at, arrays, results)
+            self._execute(at, at.arrays(self._in_order(inputs)), results)
         else:
             self._execute_forms(at, at.forms(self._in_order(inputs), layout, pass_through), results)
         return results
@@ -293,8 +295,6 @@ class Session:
             self._execute(at, [form.at_border(info) for form, info in zip(forms, at.inputs, strict=True)], results)
 
     def _in_order(self, inputs: Inputs) -> Sequence[Any]:
-        if type(inputs) is list and len(inputs) == len(self._names):
-            return inputs
         if isinstance(inputs, Mapping):
             if inputs.keys() != self._names.keys():
                 raise ShapeError(f"the inputs are {list(self._names)}, not {list(inputs)}")

@@ -12,7 +12,7 @@ import numpy as np
 from rknn_ep.artifact.native_text import TensorDescription
 from rknn_ep.errors import ShapeError
 from rknn_ep.runtime.binding import DeviceTensor
-from rknn_ep.runtime.executor import NativeExecutor
+from rknn_ep.runtime.executor import NativeExecutor, Specs
 from rknn_ep.runtime.forms import Form
 from rknn_ep.runtime.source import Source
 from rknn_ep.runtime.tensors import TensorInfo
@@ -30,6 +30,8 @@ class Shaped:
     outputs: tuple[TensorInfo, ...]
     native: NativeExecutor | None
     """None for devices that are Python objects."""
+    takes: Specs
+    gives: Specs
 
     @classmethod
     def of(cls, source: Source, index: int, native: NativeExecutor | None, buffer: Buffer) -> Shaped:
@@ -38,7 +40,9 @@ class Shaped:
         Raises:
             ArtifactError, ExecutionError: a type that rknn_api or numpy lacks.
         """
-        made = cls(_tensors(source, index, native, buffer, "input"), _tensors(source, index, native, buffer, "output"), native)
+        inputs, outputs = (_tensors(source, index, native, buffer, kind) for kind in ("input", "output"))
+        takes, gives = ([(index, one.shape, one.dtype) for index, one in enumerate(tensors)] for tensors in (inputs, outputs))
+        made = cls(inputs, outputs, native, takes, gives)
         if native is not None:
             native.sized([one.nbytes for one in made.inputs], [one.nbytes for one in made.outputs])
         return made
@@ -53,11 +57,7 @@ class Shaped:
         Raises:
             ShapeError: another shape or dtype than the model's.
         """
-        made = []
-        for info, value in zip(self.inputs, inputs, strict=True):
-            plain = type(value) is np.ndarray and value.dtype is info.dtype and value.shape == info.shape
-            made.append(value if plain and value.flags.c_contiguous else info.array(value))
-        return made
+        return [info.array(value) for info, value in zip(self.inputs, inputs, strict=True)]
 
     def forms(self, inputs: Sequence[Any], layout: str | None, pass_through: Sequence[bool] | None) -> list[Form]:
         """The inputs in types and layouts of the caller's, as `Session.run` takes them.
