@@ -57,10 +57,14 @@ def wrap_rknn(rknn: Path, output: Path, *, embed_mode: int = 1) -> NativeDescrip
 
 def describe(metadata: RknnMetadata, origin: str) -> NativeDescription:
     """What native code must know of the file."""
-    if metadata.dynamic or not metadata.graphs:
+    if not metadata.graphs:
+        raise ArtifactError(f"{origin} describes no graph: nothing says what it takes and gives")
+    if metadata.dynamic:
+        choices = ([list(tensor.dims) for tensor in graph.inputs] for graph in metadata.graphs)
         raise ArtifactError(
-            f"{origin} holds {len(metadata.graphs)} sets of shapes, and one can be wrapped",
-            remedy="Convert the model with one set of shapes.",
+            f"{origin} takes several input shapes ({' or '.join(map(str, choices))}), between which ONNX Runtime cannot change",
+            remedy="Run the file as it is, rknn_ep.runtime.Session(path) follows the shapes of its arrays; "
+            "or convert the model with one of them.",
         )
     target = plugins().target(metadata.target)
     graph = metadata.graphs[0]

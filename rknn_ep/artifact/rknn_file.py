@@ -119,6 +119,11 @@ class RknnMetadata:
         return len(self.graphs) > 1
 
     @property
+    def shapes(self) -> tuple[dict[str, tuple[int, ...]], ...]:
+        """For each set of shapes, in the file's order: name of an input or output -> its shape in the ONNX model."""
+        return tuple({tensor.name: tensor.dims for tensor in (*graph.inputs, *graph.outputs)} for graph in self.graphs)
+
+    @property
     def units(self) -> dict[str, int]:
         """How many native operators each unit runs, in the first graph."""
         units = [node.unit for node in self.graphs[0].nodes] if self.graphs else []

@@ -127,7 +127,9 @@ def _bundle(path: Path) -> dict[str, Any]:
 def _rknn(path: Path) -> dict[str, Any]:
     from rknn_ep.artifact.rknn_file import read_metadata
 
-    return {"kind": "rknn", "file": str(path), "bytes": path.stat().st_size, "metadata": asdict(read_metadata(path))}
+    metadata = read_metadata(path)
+    found = {"kind": "rknn", "file": str(path), "bytes": path.stat().st_size}
+    return {**found, "shapes": metadata.shapes, "metadata": asdict(metadata)}
 
 
 def _onnx(path: Path) -> dict[str, Any]:
