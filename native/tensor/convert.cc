@@ -14,9 +14,7 @@ constexpr size_t kTileChannels = 16;
 constexpr size_t kFew = 4;  // channels, of which more pixels are taken at a time
 constexpr size_t kVector = 16;
 constexpr size_t kLine = 64;  // bytes of a cache line
-constexpr size_t kWideVector = 32;
-constexpr size_t kWideTile = 128;  // pixels of many channels
-constexpr size_t kHalfCache = 16384;
+constexpr size_t kColumn = 2 * kLine;
 constexpr size_t kBytes = 256;
 constexpr uint8_t kSign = 0x80;
 constexpr size_t kWidest = 8;  // bytes of the widest element
@@ -343,30 +341,21 @@ void Converter::unpack(const uint8_t* from, uint8_t* to) const {
   });
 }
 
-// NHWC of many channels to planes, as it is: a tile of pixels times a column of channels is read and written at a time.
-// Pixels whose lines displace each other in the nearest cache are fewer, and their columns begin with a line; where all
-// planes begin alike, vectors of planes do not lie across lines.
+// NHWC of many channels to planes, as it is. Where the lines of pixels displace each other in the nearest cache, it is
+// done by columns of channels, which begin with a line of every pixel.
 void Converter::unpack_wide(const uint8_t* from, uint8_t* to, uint8_t flip) const {
   const Layout& a = from_.layout;
   const Layout& b = to_.layout;
-  const uint64_t pixel_bytes = a.width_step * from_size_;
-  const bool apart = conflicting(pixel_bytes);
-  const uint64_t tile = apart ? std::clamp<uint64_t>(kHalfCache / pixel_bytes, kWideVector, kWideTile) : kWideTile;
-  const uint64_t column = (apart ? 2 : 4) * kLine / from_size_;
+  const bool apart = conflicting(a.width_step * from_size_);
+  const uint64_t column = apart ? kColumn / from_size_ : a.channels;
   const uint64_t before = apart ? reinterpret_cast<uintptr_t>(from) % kLine / from_size_ : 0;
-  const bool alike = b.block_step * to_size_ % kWideVector == 0;
-  const uint64_t after = alike ? -reinterpret_cast<uintptr_t>(to) % kWideVector / to_size_ : 0;
   for (uint64_t n = 0; n < a.batch; ++n) {
     for (uint64_t h = 0; h < planes_; ++h) {
       for (uint64_t c = 0, end = 0; c < a.channels; c = end) {
         end = c + column - (c ? 0 : before);
         if (end + kTileChannels > a.channels) end = a.channels;
-        for (uint64_t p = 0, last = 0; p < pixels_; p = last) {
-          last = p + tile + (p ? 0 : after);
-          if (last + kWideVector > pixels_) last = pixels_;
-          kernels().unpack(from_size_, from + a.at(n, c, h, p) * from_size_, a.width_step,
-                           to + b.at(n, c, h, p) * to_size_, b.block_step, end - c, flip, last - p);
-        }
+        kernels().unpack(from_size_, from + a.at(n, c, h, 0) * from_size_, a.width_step,
+                         to + b.at(n, c, h, 0) * to_size_, b.block_step, end - c, flip, pixels_);
       }
     }
   }
