@@ -5,6 +5,7 @@ Our part gets the very codes that the vendor's simulator had at its entrance, so
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from rknn_ep_toolkit2.graphs import DEQUANTIZE, QUANTIZE, Array, constant, readers
+from rknn_ep_toolkit2.graphs import DEQUANTIZE, QUANTIZE, Array, constant, dequantize_of, readers
 
 FED = "__fed"
 """Ending of the names of the inputs that carry the codes of a stored tensor."""
@@ -45,9 +46,22 @@ class Cut:
         return np.asarray(np.clip(codes, limits.min, limits.max), self.dtype)
 
 
-def find_cuts(model: ir.Model, stored: Collection[str]) -> tuple[Cut, ...]:
-    """The quantised tensors among `stored` (names as the compiler has them: the tensor's, its codes' or its real values')."""
+_SUFFIXES = re.compile(r"(?:[-_](?:rs|sw|mm|tp)|#\d+|_exSecondary)+$")
+"""What the compiler adds to the name of a tensor that it has reshaped, swapped or transposed."""
+_RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+
+
+def find_cuts(model: ir.Model, stored: Collection[str], wanted: Collection[str] | None = None) -> tuple[Cut, ...]:
+    """The quantised tensors among `stored`, once where the same codes have several shapes.
+
+    Args:
+        model: as the compiler got it.
+        stored: names as the compiler has them: the tensor's, its codes' or its real values'.
+        wanted: names of codes: others are left out.
+    """
     cuts = []
+    taken: set[str | None] = set()
+    known = {*stored, *(_SUFFIXES.sub("", name) for name in stored)}
     for node in model.graph:
         if node.op_type != QUANTIZE or node.inputs[0] is None:
             continue
@@ -55,8 +69,12 @@ def find_cuts(model: ir.Model, stored: Collection[str]) -> tuple[Cut, ...]:
         back = [reader for reader in readers(node.outputs[0]) if reader.op_type == DEQUANTIZE]
         if scale is None or scale.size != 1 or zero is None or not back:
             continue
-        names = {node.inputs[0].name, node.outputs[0].name, *(reader.outputs[0].name for reader in back)}
-        if names & set(stored):
+        maker = node.inputs[0].producer()
+        before = dequantize_of(maker.inputs[0]) if maker is not None and maker.op_type in _RESHAPES else None
+        again = before is not None and before.inputs[0] is not None and before.inputs[0].name in taken
+        if again or ((wanted is None or node.outputs[0].name in wanted) and _names(node) & known):
+            taken.add(node.outputs[0].name)
+        if not again and node.outputs[0].name in taken:
             cuts.append(
                 Cut(
                     node.inputs[0].name or "",
@@ -68,6 +86,31 @@ def find_cuts(model: ir.Model, stored: Collection[str]) -> tuple[Cut, ...]:
                 )
             )
     return tuple(cuts)
+
+
+def _names(down: ir.Node) -> set[str]:
+    """Names of the tensor that a QuantizeLinear rounds: the float one's, its codes' and real values', and those of the same in
+    another shape.
+    """
+    found: set[str] = set()
+    seen: set[ir.Node] = set()
+    waiting = [down]
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        source, result = node.inputs[0], node.outputs[0]
+        found |= {value.name or "" for value in (source, result) if value is not None}
+        waiting += [
+            reader for reader in readers(result) if reader.op_type in (QUANTIZE, DEQUANTIZE) or reader.op_type in _RESHAPES
+        ]
+        maker = source.producer() if source is not None else None
+        if maker is not None and (
+            maker.op_type in _RESHAPES or (node.op_type != QUANTIZE and maker.op_type in (QUANTIZE, DEQUANTIZE))
+        ):
+            waiting.append(maker)
+    return found
 
 
 def expose(model: ir.Model, cuts: Collection[Cut]) -> ir.Model:

@@ -234,13 +234,13 @@ class _Parts:
         }
         """Nodes whose weights the compiler replaced."""
         ours = ir.from_proto(onnx.load_model_from_string(exact))
-        known = {value.name for node in ours.graph for value in node.outputs}
+        known = {value.name or "" for node in ours.graph for value in node.outputs}
         inputs = {value.name for value in self.model.graph.inputs}
         # What leaves the graph is stored as well; what comes in is rounded by the toolkit as by us.
         stored = {name for layer in table.layers for name in layer.inputs}
         stored |= {value.name or "" for value in self.model.graph.outputs}
-        cuts = find_cuts(self.model, stored)
-        self.cuts = tuple(cut for cut in cuts if cut.codes in known and cut.tensor not in inputs)
+        cuts = find_cuts(self.model, stored, known)
+        self.cuts = tuple(cut for cut in cuts if cut.tensor not in inputs)
         self.ours, self.table = ours, table
         self.builds = 0
         self.agreements: dict[Cut, Agreement] = {}
