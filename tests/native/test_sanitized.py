@@ -79,6 +79,7 @@ SIMULATOR = (
     "hostile",
     "own_kernels",
     "convolution_shapes",
+    "bad_input",
 )
 MODULES = (
     *(f"onnxruntime/test_{name}" for name in ("session", "serializer", "epcontext", "failures", "io_mode", "memory")),
@@ -86,6 +87,7 @@ MODULES = (
     "runtime/test_dynamic_shapes",
     "compat/test_rknnlite",
     "native/test_board_library",
+    "board/test_device",
     *(f"simulator/test_{name}" for name in SIMULATOR),
     "tvm/test_native_module",
 )
