@@ -37,6 +37,10 @@ class Range:
         """The smallest range that holds both."""
         return Range(min(self.minimum, other.minimum), max(self.maximum, other.maximum))
 
+    def times(self, factor: float) -> Range:
+        """The range of values that are `factor` (positive) times as large."""
+        return Range(self.minimum * factor, self.maximum * factor)
+
     def within(self, bounds: Range) -> Range:
         """The part inside `bounds`, still holding zero."""
         return Range(max(self.minimum, bounds.minimum), min(self.maximum, bounds.maximum)).with_zero()

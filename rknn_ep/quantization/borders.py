@@ -7,7 +7,8 @@ k + 1/2, since 2 * sum * p is even and (2 k + 1) * q odd, and stays at least 1 /
 9.8e-4 of a step. Three roundings of float32 at code 255 make 4.6e-5; who sums products that are float32 already makes up to
 6e-8 of the largest partial sum, some hundreds of steps where large ones cancel. So any order of operations gives the same codes.
 
-Which scales there are is ours to choose: the nearest p / q above moves a weight's scale by less than 1 %, 0.1 to 0.3 % in the mean.
+Which scales there are is ours to choose: the nearest p / q above moves a weight's scale by less than 1 %, by 0.1 to 0.3 % in
+the mean.
 """
 
 from __future__ import annotations

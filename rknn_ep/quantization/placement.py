@@ -97,8 +97,7 @@ def _link(node: ir.Node) -> tuple[Link | None, bool]:
     """(the tensor whose codes the node's outputs can have, whether that is so whatever the ranges)."""
     first = node.inputs[0]
     if role(node) is Role.FOLLOW:
-        factor = 1.0 if _is_joined(node) else averaging_factor(node)
-        return Link(first.name or "", factor) if first is not None else None, True
+        return Link(first.name or "", averaging_factor(node)) if first is not None else None, True
     if node.op_type not in ("Add", "Mul"):
         return None, False
     for position in (0, 1):
@@ -111,12 +110,6 @@ def _link(node: ir.Node) -> tuple[Link | None, bool]:
                 return Link(value.name or "", offset=float(number.item())), False
             return (Link(value.name or "", factor=float(number.item())), True) if number.item() > 0 else (None, False)
     return None, False
-
-
-def _is_joined(node: ir.Node) -> bool:
-    """Whether a Concat reads what a node makes, moved perhaps: it wants one scale for all of its inputs."""
-    readers = [reader for output in node.outputs for reader, _ in output.uses()]
-    return any(role(reader) is Role.JOIN or (role(reader) is Role.FOLLOW and _is_joined(reader)) for reader in readers)
 
 
 def _key(node: ir.Node) -> str:

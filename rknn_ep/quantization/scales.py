@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from rknn_ep.errors import QuantizationError
 from rknn_ep.quantization.affine import Range, parameters
+from rknn_ep.quantization.borders import SMALLEST_PLANE
 from rknn_ep.quantization.operators import CLAMPS, Role, constant, relevant_input, role
 from rknn_ep.quantization.placement import Link, Placement
 from rknn_ep.records import QuantizationType
@@ -108,10 +109,15 @@ class _Family:
                 self._leave_float(output, spans)
                 continue
             roots = sorted({root for root, _, _ in found.values()})
-            plain = all(factor == 1.0 and offset == 0.0 for _, factor, offset in found.values())
-            together = self._limits[roots[0]]
+            # An average is on its input's scale but for a little that keeps it off borders: then the input moves instead.
+            factors = {root: factor for root, factor, _ in found.values()}
+            plain = all(
+                1.0 <= factor == factors[root] <= 1.0 + 1.0 / SMALLEST_PLANE and offset == 0.0
+                for root, factor, offset in found.values()
+            )
+            together = self._limits[roots[0]].times(factors[roots[0]])
             for root in roots[1:]:
-                together = together.union(self._limits[root])
+                together = together.union(self._limits[root].times(factors[root]))
             bounds = [bound for name, bound in self._clamps.items() if self._root(name)[0] in roots]
             if (
                 not plain
@@ -122,8 +128,8 @@ class _Family:
                 self._round_once(output, inputs)
                 continue
             for root in roots[1:]:
-                self._parent[root] = Link(roots[0])
-            self._limits[roots[0]] = together
+                self._parent[root] = Link(roots[0], factors[roots[0]] / factors[root])
+            self._limits[roots[0]] = together.times(1.0 / factors[roots[0]])
 
     def _round_once(self, output: str, inputs: Sequence[str]) -> None:
         """Put inputs that nothing but this Concat reads on its output's scale: there they end in any case, rounded twice.

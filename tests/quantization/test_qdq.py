@@ -106,6 +106,15 @@ def test_concat_inputs_of_a_kind_share_one_scale() -> None:
     assert pairs(made)["a"] == pairs(made)["b"] == pairs(made)["j"]
 
 
+def test_an_average_in_a_concat_shares_its_scale_and_its_input_moves() -> None:
+    text = f"""g (float[1,4,8,8] x) => (float[1,4,4,4] y) {{
+        a = {CONV}(x, w) p = AveragePool<kernel_shape=[2,2], strides=[2,2]>(a) b = {CONV}(p, w)
+        j = Concat<axis=1>(p, b) y = {CONV}(j, u) }}"""
+    made = pairs(quantized(model_of(text, w=weight(4, 4, 3, 3), u=weight(4, 8, 3, 3)), [{"x": picture(1, 4, 8, 8)}]).model)
+    assert made["p"] == made["b"] == made["j"]
+    assert made["a"] == (pytest.approx(made["p"][0] * 256 / 257, rel=1e-6), made["p"][1])
+
+
 def test_concat_inputs_of_different_kinds_keep_their_own_where_others_read_them() -> None:
     model = model_of(
         f"g (float[1,4,8,8] x) => (y) {{ a = {CONV}(x, w) b = {CONV}(x, v) j = Concat<axis=1>(a, b) "
