@@ -148,6 +148,13 @@ def test_without_float16_parts_that_are_not_integers_are_refused(name: str) -> N
     assert verdict(make(), "rv1106", "int8").outcome is outcome
 
 
+@pytest.mark.parametrize("shape", [(8, 1), (2, 1, 5), (2, 1, 6, 8), (2, 1, 5, 1, 1)])
+def test_one_channel_of_several_images_kills_the_compiler_of_rv1106b(shape: tuple[int, ...]) -> None:
+    view = one("BatchNormalization", shape, consts={index: floats(1) for index in (1, 2, 3, 4)})
+    assert verdict(view, "rv1106b", "int8").outcome is Outcome.REFUSED
+    assert verdict(view, "rv1106", "int8").outcome is Outcome.NPU
+
+
 def test_a_normalisation_in_parts_goes_where_the_soc_computes_normalisations() -> None:
     nodes = [
         node("Pow", ["x", "two"], ["a"]),

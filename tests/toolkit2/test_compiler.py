@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,11 +92,27 @@ def test_layers_are_in_the_report(toolkit: Toolkit, tmp_path: Path, calibration:
     json.dumps(report.to_dict())  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("kind", ["Conv", "Gemm"])
-def test_a_single_product_is_exact_in_the_vendors_simulator(toolkit: Toolkit, tmp_path: Path, kind: str) -> None:
+def conv_alone() -> tuple[Net, str]:
+    net = Net((1, 32, 16, 16))
+    return net, net.conv("x", 32, 64)
+
+
+def gemm_alone() -> tuple[Net, str]:
+    net = Net((1, 256))
+    return net, net.add("Gemm", "x", net.constant(256, 128), net.constant(128))
+
+
+def conv_and_blocks() -> tuple[Net, str]:
+    net = Net((1, 3, 16, 16))
+    return net, net.add("SpaceToDepth", net.conv("x", 3, 8), blocksize=2)
+
+
+@pytest.mark.parametrize("build", [conv_alone, gemm_alone, conv_and_blocks])
+def test_a_single_product_is_exact_in_the_vendors_simulator(
+    toolkit: Toolkit, tmp_path: Path, build: Callable[[], tuple[Net, str]]
+) -> None:
     """Only with our very weight scales: another scale of the weights moves most codes."""
-    net = Net((1, 32, 16, 16) if kind == "Conv" else (1, 256))
-    out = net.conv("x", 32, 64) if kind == "Conv" else net.add("Gemm", "x", net.constant(256, 128), net.constant(128))
+    net, out = build()
     (request,) = requests(net.model(out), tmp_path, net.shape)
     entries = with_simulation(request).entries
     settings = onnxruntime.SessionOptions()

@@ -174,6 +174,19 @@ def test_what_is_written_as_others_computes_the_same(name: str) -> None:
     assert op_type not in kinds or op_type in ("InstanceNormalization", "LayerNormalization", "AveragePool")
 
 
+def test_blocks_of_codes_are_picked_by_integers(tmp_path: Path) -> None:
+    """A float weight would make it a float16 convolution, which SoCs without float16 refuse."""
+    net = Net((1, 3, 8, 8))
+    blocks = net.add("SpaceToDepth", net.conv("x", 3, 4), blocksize=2)
+    (request,) = requests(net.model(net.conv(blocks, 16, 8)), tmp_path, net.shape)
+    model = ir.from_proto(onnx.load_model_from_string(vendor_copy(request.model, "p").content))
+    weights = [node.inputs[1] for node in model.graph if node.op_type == "Conv"]
+    assert len(weights) == 3
+    for weight in weights:
+        made = weight.producer() if weight is not None else None
+        assert made is not None and made.op_type == "DequantizeLinear"
+
+
 def test_what_need_not_be_rewritten_stays() -> None:
     net = Net((1, 4, 8, 8))
     net.add("PRelu", net.add("AveragePool", "x", kernel_shape=[2, 2]), net.constant(4, 1, 1))

@@ -35,8 +35,11 @@ def batch(node: NodeFacts) -> Case:
     rank = ranked(data(node), 2, 3, 4, 5)
     if computed(node, 1, 2, 3, 4):
         return Case("l_BatchNormalization_dyn", note=lowered("Sub, Sqrt, Div, Mul, Add"))
+    batch_size, channels, *sizes = shape(data(node))
+    if batch_size > 1 == channels:
+        return Case("BatchNormalization_one")
     if rank == 5:
-        batch_size, channels, depth, *plane = shape(data(node))
+        depth, *plane = sizes
         odd = batch_size == 1 and prod(plane) % 16 != 0 and channels * depth > LARGEST_ODD
         return Case(f"BatchNormalization_5d{'_odd' if odd else ''}")
     return Case("BatchNormalization" if rank == 4 else f"BatchNormalization_{rank}d")

@@ -1,7 +1,7 @@
 """The catalogue: configurations by family, one JSON file each; the name is the case of the capability tables.
 
 Names: an operator, with what sets the configuration apart (`Conv_dw`, `Transpose_5d`); `p_` a pattern of several nodes; `f_`
-a pair that may fuse; `l_` an operator written out as others.
+a pair that may fuse; `l_` an operator that is handed over written as others, or that was tried so.
 """
 
 from __future__ import annotations
