@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from filelock import Timeout
 
 from rknn_ep.cli.output import EXIT_ERROR, Json, print_json, progress, stderr, stdout
 from rknn_ep.errors import OptionError
 from rknn_ep.records import Command
-from rknn_ep_toolkit2.environment import VARIABLE, Toolkit, chosen, current, data_folder, installed
+from rknn_ep_toolkit2.environment import VARIABLE, Toolkit, chosen, current, data_folder, installed, installing, unfinished
 from rknn_ep_toolkit2.environment import remove as remove_toolkit
 from rknn_ep_toolkit2.environment import use as use_toolkit
 from rknn_ep_toolkit2.errors import ToolkitError
@@ -36,7 +39,8 @@ def toolkit_commands() -> Iterable[Command]:
 def install(
     version: Version = DEFAULT_VERSION,
     python: Annotated[
-        Path | None, typer.Option("--python", help="Interpreter to make it with (default: a fitting one that is found).")
+        Path | None,
+        typer.Option("--python", help="Interpreter or version (3.11) to make it with (default: a fitting one that is found)."),
     ] = None,
     pip_args: Annotated[
         str, typer.Option("--pip-args", metavar="ARGS", help="More arguments for pip: '--index-url URL', '--no-index ...'.")
@@ -83,6 +87,8 @@ def use(
     One that is installed: `rknn-ep toolkit use 2.5.0`
     """
     named = [toolkit for toolkit in installed() if toolkit.version == python]
+    if not named and re.fullmatch(r"\d+(\.\d+)+", python) and not Path(python).exists():
+        raise _unknown(python)
     toolkit = use_toolkit(named[-1].python if named else Path(python))
     if json:
         print_json({"version": toolkit.version, "python": toolkit.python})
@@ -113,20 +119,37 @@ def remove(
     toolkit: Annotated[str, typer.Argument(help="Version or Python, as `status` shows it.")],
     json: Json = False,
 ) -> None:
-    """Delete an installation that `install` made; an adopted Python is only forgotten.
+    """Delete an installation that `install` made, finished or not; an adopted Python is only forgotten.
 
     Example: `rknn-ep toolkit remove 2.5.0`
     """
-    found = [one for one in installed() if toolkit in (one.version, str(one.python))]
-    if not found:
-        there = ", ".join(f"{one.version} ({one.python})" for one in installed()) or "none"
-        raise OptionError(f"there is no toolkit '{toolkit}'", remedy=f"There are: {there}.")
-    removed = [{"version": one.version, "python": one.python, "deleted": remove_toolkit(one)} for one in found]
+    try:
+        with installing(0):
+            removed = _remove(toolkit)
+    except Timeout as error:
+        raise ToolkitError("an installation is going on", kind="environment", remedy="Wait for its end, or end it.") from error
+    if not removed:
+        raise _unknown(toolkit)
     if json:
         print_json({"removed": removed})
         return
     for one in removed:
         stdout().print(f"{one['python']}: {'deleted' if one['deleted'] else 'forgotten'}", markup=False, soft_wrap=True)
+
+
+def _remove(toolkit: str) -> list[dict[str, Any]]:
+    found = [one for one in installed() if toolkit in (one.version, str(one.python))]
+    removed = [{"version": one.version, "python": one.python, "deleted": remove_toolkit(one)} for one in found]
+    for folder in unfinished():
+        if folder.name == toolkit or folder.name.startswith(f"{toolkit}-python") or toolkit == str(folder / "bin/python"):
+            shutil.rmtree(folder)
+            removed.append({"version": folder.name.partition("-")[0], "python": folder, "deleted": True})
+    return removed
+
+
+def _unknown(toolkit: str) -> OptionError:
+    there = ", ".join(f"{one.version} ({one.python})" for one in installed()) or "none"
+    return OptionError(f"there is no toolkit '{toolkit}'", remedy=f"There are: {there}.")
 
 
 def describe(check: bool) -> dict[str, Any]:
@@ -149,6 +172,7 @@ def describe(check: bool) -> dict[str, Any]:
         "starts_in_seconds": seconds,
         "error": None if error is None else {"message": error.message, "remedy": error.remedy, "kind": error.kind},
         "toolkits": [{"version": one.version, "python": one.python, "used": one == used} for one in known],
+        "unfinished": unfinished(),
         "folder": data_folder(),
     }
 
@@ -172,6 +196,8 @@ def _print(found: dict[str, Any]) -> None:
         table.add_row("*" if one["used"] else "", one["version"], str(one["python"]))
     if found["toolkits"]:
         console.print(table)
+    for folder in found["unfinished"]:
+        console.print(f"unfinished: {folder}; 'install' goes on with it, 'remove' deletes it", markup=False, soft_wrap=True)
     if found["used"]:
         console.print(f"used: {found['used']['version']} ({found['used']['because']})")
     if found["starts_in_seconds"] is not None:

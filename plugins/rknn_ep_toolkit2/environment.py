@@ -20,17 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from filelock import FileLock
 
 from rknn_ep.artifact.atomic import write_atomically
 from rknn_ep_toolkit2.errors import ToolkitError
 
 VARIABLE = "RKNN_EP_TOOLKIT"
 DATA_VARIABLE = "RKNN_EP_DATA_DIR"
-OLDEST, NEWEST = "2.3.0", "2.9.9"
+OLDEST, TOO_NEW = "2.3.0", "3"
 """Releases with the calls that we make; 2.5.0 is the one that is tested."""
 DISTRIBUTION = "rknn-toolkit2"
 INSTALL = "Install it: rknn-ep toolkit install. Or adopt a Python that has it: rknn-ep toolkit use PYTHON."
 
+DOWNLOADS = "downloads"
+"""The folder for what pip fetched, beside the environments."""
 _MARKER = "installed.json"
 _CHOICE = "current.json"
 _ADOPTED = "adopted.json"
@@ -69,11 +72,10 @@ def current() -> Toolkit:
     if chosen is None:
         if not known:
             raise ToolkitError("rknn-toolkit2 is not installed", kind="environment", remedy=INSTALL)
-        return known[-1]
+        return _as_it_is_now(known[-1])
     for toolkit in known:
         if str(toolkit.python) == chosen:
-            # One that was adopted may hold another release by now; ours does not change.
-            return toolkit if toolkit.python.is_relative_to(data_folder()) else inspect(toolkit.python)
+            return _as_it_is_now(toolkit)
     raise ToolkitError(f"the toolkit that was chosen, {chosen}, is gone", kind="environment", remedy=INSTALL)
 
 
@@ -86,6 +88,19 @@ def installed() -> list[Toolkit]:
     ]
     found += [Toolkit(Path(python), version) for python, version in _read(data_folder() / _ADOPTED).items()]
     return sorted((one for one in found if one.python.exists()), key=lambda one: (_numbers(one.version), str(one.python)))
+
+
+def unfinished() -> list[Path]:
+    """Folders of installations that were begun and not completed: their environments and downloads."""
+    folder = data_folder()
+    begun = (one for one in folder.glob("*/pyvenv.cfg") if not is_complete(one.parent))
+    return sorted([one.parent for one in begun] + [one for one in folder.glob(f"{DOWNLOADS}/*") if one.is_dir()])
+
+
+def installing(seconds: float = -1) -> FileLock:
+    """The lock of whoever installs or removes here; negative seconds wait for ever."""
+    data_folder().mkdir(parents=True, exist_ok=True)
+    return FileLock(data_folder() / ".lock", timeout=seconds)
 
 
 def use(python: Path) -> Toolkit:
@@ -150,17 +165,19 @@ def is_complete(environment: Path) -> bool:
 # --------------------------------------------------------------------------------------------- looking at a Python
 
 
-def find_python(path: Path) -> Path:
-    """The interpreter that `path` means: itself, or the one of the environment whose folder it is.
+def find_python(path: Path, remedy: str = INSTALL) -> Path:
+    """The interpreter that `path` means: itself, a command's, or the one of the environment whose folder it is.
 
     Raises:
-        ToolkitError: there is none.
+        ToolkitError: there is none; `remedy` says what to do.
     """
+    if os.sep not in str(path) and not path.exists() and (command := shutil.which(str(path))):
+        path = Path(command)
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  resolve() would leave the virtual environment
     if path.is_dir():
         path = path / "bin/python"
     if not path.is_file() or not os.access(path, os.X_OK):
-        raise ToolkitError(f"{path} is not a Python interpreter", kind="environment", remedy=INSTALL)
+        raise ToolkitError(f"{path} is not a Python interpreter", kind="environment", remedy=remedy)
     return path
 
 
@@ -175,14 +192,31 @@ def inspect(python: Path) -> Toolkit:
     if not facts["toolkit"]:
         raise ToolkitError(f"{python} (Python {facts['python']}) has no rknn-toolkit2", kind="environment", remedy=INSTALL)
     version = str(facts["toolkit"])
-    if not _numbers(OLDEST) <= _numbers(version) <= _numbers(NEWEST):
+    require_release(version, f"{python} has rknn-toolkit2 {version}")
+    return Toolkit(python, version)
+
+
+def require_release(version: str, subject: str) -> None:
+    """Refuse a release that does not fit.
+
+    Raises:
+        ToolkitError: "`subject`, which is too old: ...".
+    """
+    if not _numbers(OLDEST) <= _numbers(version) < _numbers(TOO_NEW):
         age = "old" if _numbers(version) < _numbers(OLDEST) else "new"
         raise ToolkitError(
-            f"{python} has rknn-toolkit2 {version}, which is too {age}: {OLDEST} to {NEWEST} will do",
+            f"{subject}, which is too {age}: {OLDEST} and later will do, below {TOO_NEW}",
             kind="environment",
             remedy="Install a release that fits beside it: rknn-ep toolkit install",
         )
-    return Toolkit(python, version)
+
+
+def _as_it_is_now(toolkit: Toolkit) -> Toolkit:
+    """A known toolkit that fits: one that was adopted may hold another release by now, ours does not change."""
+    if not toolkit.python.is_relative_to(data_folder()):
+        return inspect(toolkit.python)
+    require_release(toolkit.version, f"{toolkit.python} has rknn-toolkit2 {toolkit.version}")
+    return toolkit
 
 
 @cache

@@ -10,16 +10,18 @@ import logging
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import Timeout
 
+from rknn_ep.errors import OptionError
 from rknn_ep_toolkit2 import environment
-from rknn_ep_toolkit2.environment import DATA_VARIABLE, Toolkit, data_folder
+from rknn_ep_toolkit2.environment import DATA_VARIABLE, DISTRIBUTION, DOWNLOADS, Toolkit, data_folder, installing
 from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.interpreters import interpreter
 from rknn_ep_toolkit2.pip import Pip, has_own_index
@@ -30,6 +32,8 @@ from rknn_ep_toolkit2.worker.words import last_words
 Progress = Callable[[str, float], None]
 log = logging.getLogger(__name__)
 
+ARRIVING, TEMPORARY = ".arriving", ".tmp"
+"""Within the downloads: the wheel that is on its way, and pip's own files."""
 _IMPORT_SECONDS = 300
 _DOWNLOADED, _INSTALLED = 0.7, 0.95
 
@@ -56,11 +60,15 @@ def plan(version: str = DEFAULT_VERSION, python: Path | None = None) -> Plan:
     """What `install` would do.
 
     Raises:
-        ToolkitError: no fitting interpreter, or a release or machine that the toolkit does not know.
+        OptionError: `version` is none.
+        ToolkitError: no fitting interpreter, or a release or machine that does not fit.
     """
+    if not re.fullmatch(r"\d+(\.\d+)+\w*", version):
+        raise OptionError(f"'{version}' is no release of {DISTRIBUTION}", remedy=f"The one that is tested: {DEFAULT_VERSION}.")
+    environment.require_release(version, f"{DISTRIBUTION} {version} was asked for")
     base, number = interpreter(python)
     name = f"{version}-python{number[0]}.{number[1]}"
-    return Plan(version, base, data_folder() / name, data_folder() / "downloads" / name, requirements(number, version))
+    return Plan(version, base, data_folder() / name, data_folder() / DOWNLOADS / name, requirements(number, version))
 
 
 def install(planned: Plan, *, pip_arguments: Sequence[str] = (), force: bool = False, progress: Progress) -> Toolkit:
@@ -76,8 +84,7 @@ def install(planned: Plan, *, pip_arguments: Sequence[str] = (), force: bool = F
         ToolkitError: no room, pip's refusal, or a toolkit that cannot be imported in the end.
     """
     try:
-        data_folder().mkdir(parents=True, exist_ok=True)
-        with FileLock(data_folder() / ".lock"):  # a second installation waits, and finds the first one's work
+        with _alone(progress):
             if force and planned.folder.exists():
                 shutil.rmtree(planned.folder)
             if not environment.is_complete(planned.folder):
@@ -94,11 +101,36 @@ def install(planned: Plan, *, pip_arguments: Sequence[str] = (), force: bool = F
         ) from error
 
 
+@contextmanager
+def _alone(progress: Progress) -> Iterator[None]:
+    """A second installation waits, says so, and finds the first one's work."""
+    try:
+        lock = installing(0).acquire()
+    except Timeout:
+        progress("waiting for another installation", 0.0)
+        lock = installing().acquire()
+    with lock:
+        yield
+
+
 def _make(planned: Plan, pip_arguments: Sequence[str], progress: Progress) -> None:
+    try:
+        _fill(planned, pip_arguments, progress)
+    except BaseException:  # what is whole of the downloads is of use, an environment without its end is not
+        shutil.rmtree(planned.folder, ignore_errors=True)
+        for folder in (planned.downloads / ARRIVING, planned.downloads / TEMPORARY):
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in (planned.downloads, planned.downloads.parent):
+            with suppress(OSError):  # something was downloaded
+                folder.rmdir()
+        raise
+
+
+def _fill(planned: Plan, pip_arguments: Sequence[str], progress: Progress) -> None:
     progress("making the environment", 0.0)
-    shutil.rmtree(planned.folder, ignore_errors=True)  # nobody knows what an interrupted pip has left in it
+    shutil.rmtree(planned.folder, ignore_errors=True)  # nobody knows what a pip that was killed has left in it
     _make_environment(planned)
-    pip = Pip(planned.python, planned.downloads / ".tmp")
+    pip = Pip(planned.python, planned.downloads / TEMPORARY)
     wheels = _download(planned, pip, pip_arguments, progress)
     toolkit = wheels.pop(planned.requirements.toolkit)
     progress("installing torch, onnx and the others", _DOWNLOADED)
@@ -145,7 +177,7 @@ def _download(planned: Plan, pip: Pip, pip_arguments: Sequence[str], progress: P
         share = 0.05 + (_DOWNLOADED - 0.05) * number / len(in_order)
         progress(f"looking for {one}", share)
         if (there := _wheel(planned.downloads, one)) is None:
-            arriving = planned.downloads / ".arriving"
+            arriving = planned.downloads / ARRIVING
             shutil.rmtree(arriving, ignore_errors=True)
             arriving.mkdir(parents=True)
             _fetch(pip, one, arriving, pip_arguments, one == wanted.torch, partial(_step, progress, share))

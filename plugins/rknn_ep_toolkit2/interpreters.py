@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,13 +24,15 @@ def interpreter(named: Path | None) -> tuple[Path, tuple[int, int]]:
     """A Python to make the environment with, and its version.
 
     Args:
-        named: the user's choice; None: the best one that is found.
+        named: the user's choice, a path, a command or a version such as 3.11; None: the best one that is found.
 
     Raises:
         ToolkitError: the one that was named does not fit, or none is found.
     """
     if named is not None:
-        path = find_python(Path(found) if os.sep not in str(named) and (found := shutil.which(str(named))) else named)
+        wanted = _as_version(str(named))
+        path = next(_candidates(wanted), None) if wanted in PYTHONS else None
+        path = path or find_python(named, how_to_get_a_python())
         version = _version(path)
         if version is None:
             raise ToolkitError(
@@ -54,6 +57,12 @@ def interpreter(named: Path | None) -> tuple[Path, tuple[int, int]]:
         kind="environment",
         remedy=how_to_get_a_python(),
     )
+
+
+def _as_version(text: str) -> tuple[int, int]:
+    """3.11 as (3, 11); (0, 0) for what is no version: a path or a command."""
+    found = re.fullmatch(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _candidates(version: tuple[int, int]) -> Iterator[Path]:

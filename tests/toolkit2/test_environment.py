@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from rknn_ep_toolkit2 import environment, interpreters
+from rknn_ep.errors import OptionError
+from rknn_ep_toolkit2 import commands, environment, installation, interpreters
 from rknn_ep_toolkit2.environment import Toolkit, current, installed, remove, use
 from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.interpreters import interpreter
 from rknn_ep_toolkit2.requirements import PYTHONS, requirements
 from rknn_ep_toolkit2.worker import Workers
 from tests.toolkit2 import pythons
-from tests.toolkit2.conftest import JOBS
+from tests.toolkit2.conftest import JOBS, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +123,80 @@ def test_damaged_records_are_as_none(tmp_path: Path) -> None:
     assert error_of(current).message == "rknn-toolkit2 is not installed"
 
 
+def test_the_newest_known_one_is_not_used_if_its_release_does_not_fit(tmp_path: Path) -> None:
+    made = environment.data_folder() / "2.2.0-python3.11"
+    pythons.environment(made, "2.2.0")
+    environment.mark_complete(made, {"toolkit": "2.2.0"})
+    assert "2.2.0, which is too old" in error_of(current).message
+
+
+# --------------------------------------------------------------------------------------------- installing, without a network
+
+
+@pytest.mark.parametrize(("release", "age"), [("2.2.0", "too old"), ("3.0.0", "too new")])
+def test_a_release_that_does_not_fit_is_refused_before_anything_is_fetched(release: str, age: str) -> None:
+    assert f"{release} was asked for, which is {age}" in error_of(installation.plan, release).message
+    assert not environment.data_folder().exists()
+
+
+def test_what_is_no_release_is_said() -> None:
+    with pytest.raises(OptionError, match="'newest' is no release"):
+        installation.plan("newest")
+
+
+@pytest.mark.parametrize("arguments", [["--no-index", "--find-links", "/nowhere"], ["--no-such-option"]])
+def test_an_installation_that_pip_refuses_leaves_nothing(arguments: list[str]) -> None:
+    planned = installation.plan()
+    with pytest.raises(ToolkitError, match="pip could not install the toolkit"):
+        installation.install(planned, pip_arguments=arguments, progress=lambda message, share: None)
+    assert [path.name for path in environment.data_folder().iterdir() if path.name != ".lock"] == []
+
+
+def test_what_an_interrupted_installation_left_is_shown_and_removed(capsys: pytest.CaptureFixture[str]) -> None:
+    planned = installation.plan()
+    pythons.environment(planned.folder)
+    planned.downloads.mkdir(parents=True)
+    (planned.downloads / "torch.whl").write_bytes(b"whole")
+    assert commands.describe(check=False)["unfinished"] == [planned.folder, planned.downloads]
+    commands.remove(planned.version)
+    assert str(planned.folder) in capsys.readouterr().out
+    assert environment.unfinished() == []
+    assert not planned.folder.exists()
+
+
+def test_a_second_installation_says_that_it_waits_and_nothing_is_removed_meanwhile(tmp_path: Path) -> None:
+    planned = installation.plan()
+    pythons.environment(planned.folder, "2.5.0")
+    environment.mark_complete(planned.folder, {"toolkit": "2.5.0"})
+    steps: list[str] = []
+    with environment.installing():
+        assert "an installation is going on" in error_of(commands.remove, "2.5.0").message
+        waiting = threading.Thread(
+            target=lambda: installation.install(planned, progress=lambda message, share: steps.append(message))
+        )
+        waiting.start()
+        assert wait_until(lambda: steps)
+        assert waiting.is_alive()
+    waiting.join()
+    assert steps == ["waiting for another installation"]
+
+
+def test_a_version_that_is_not_installed_is_no_path(tmp_path: Path) -> None:
+    use(pythons.environment(tmp_path / "there", "2.5.0"))
+    with pytest.raises(OptionError, match=r"there is no toolkit '2\.4\.0'") as caught:
+        commands.use("2.4.0")
+    assert "2.5.0" in caught.value.remedy
+
+
+def test_a_command_on_the_path_may_be_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = pythons.environment(tmp_path / "there", "2.5.0")
+    monkeypatch.setenv("PATH", str(python.parent))
+    assert use(Path("python")).python == python
+
+
+# --------------------------------------------------------------------------------------------- starting
+
+
 def test_a_toolkit_that_cannot_be_imported_says_why(tmp_path: Path, no_litter: Path) -> None:
     use(pythons.environment(tmp_path / "there", "2.5.0", "import no_such_library\n"))
     error = error_of(Workers().run, JOBS / "behave.py", {"how": "well"})
@@ -179,6 +255,15 @@ def test_a_named_python_without_a_wheel_is_refused(tmp_path: Path) -> None:
         pytest.skip("no Python 3.9, 3.13 or 3.14 of pyenv's is here")
     error = error_of(interpreter, others[0])
     assert "has no wheel for Python 3." in error.message
+    assert "Install Python 3.12" in error.remedy
+
+
+def test_an_interpreter_may_be_named_by_its_version(tmp_path: Path) -> None:
+    running = sys.version_info[:2]
+    if running in PYTHONS:
+        assert interpreter(Path(".".join(map(str, running))))[1] == running
+    error = error_of(interpreter, Path("3.5"))
+    assert "is not a Python interpreter" in error.message
     assert "Install Python 3.12" in error.remedy
 
 
