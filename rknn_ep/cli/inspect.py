@@ -49,7 +49,7 @@ def inspect(
     if json:
         print_json(found)
     else:
-        _print(found)
+        _print(_readable(found))
 
 
 def describe(path: Path | None, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -181,6 +181,16 @@ def _plain_onnx(path: Path) -> dict[str, Any]:
         "outputs": [tensor(value) for value in model.graph.outputs],
         "operators": dict(operators.most_common()),
     }
+
+
+def _readable(found: dict[str, Any]) -> dict[str, Any]:
+    """The same for people: of a .rknn not every tensor."""
+    if found["kind"] != "rknn":
+        return found
+    from rknn_ep.artifact.rknn_file import read_metadata
+    from rknn_ep.cli.rknn_view import view
+
+    return found | {"metadata": view(read_metadata(Path(found["file"])))}
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -93,3 +93,13 @@ def test_every_mutation_of_a_rknn_file_is_an_error_or_metadata(rknn_ep: Run, tmp
     for content in (b"RKNN", b"RKNN" + bytes(60), b"RKNN" + b"\xff" * 5000):
         path.write_bytes(content)
         assert rknn_ep("inspect", path).code in (0, 1)
+
+
+def test_of_a_rknn_file_people_see_inputs_and_outputs_and_programs_everything(rknn_ep: Run) -> None:
+    path = Path(__file__).parents[1] / "artifact/data/two_convolutions_rk3588_int8.rknn"
+    lines = rknn_ep("inspect", path).stdout.splitlines()
+    found = json.loads(rknn_ep("inspect", path, "--json").stdout)["metadata"]
+    [tensor] = found["graphs"][0]["inputs"]
+    assert any(tensor["name"] in line and "x".join(map(str, tensor["dims"])) in line for line in lines)
+    assert found["graphs"][0]["nodes"]
+    assert len(lines) < 50
