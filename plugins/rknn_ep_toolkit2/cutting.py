@@ -6,7 +6,8 @@ pieces.cut(3, 7)         # serialised ONNX of nodes 3 to 6, with the QuantizeLin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 
 import onnx
 import onnx_ir as ir
@@ -14,13 +15,19 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 _BETWEEN = ("QuantizeLinear", "DequantizeLinear", "Constant", "Identity")
 """They stand for no work of their own, and go with the nodes that they serve."""
+_QUOTED = re.compile(r"'([^']+?)(?:#\d+)?'")
+"""A name in the toolkit's words; it numbers the parts into which it splits a node."""
 
 
 class Pieces:
     """The nodes of a partition in the order of its graph, without those that only quantise."""
 
-    def __init__(self, model: bytes) -> None:
-        """Raises ValueError where `model` is no valid model: then there is nothing to cut."""
+    def __init__(self, model: bytes, known: Collection[str] = ()) -> None:
+        """`known` are the names that users know; a node of another name was written for the compiler, and goes by its output.
+
+        Raises ValueError where `model` is no valid model: then there is nothing to cut.
+        """
+        self._known = frozenset(known)
         try:
             self._model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model)))
             self._model.graph.sort()
@@ -33,11 +40,21 @@ class Pieces:
 
     def names(self, first: int, last: int) -> tuple[str, ...]:
         """What nodes first..last-1 are called, as the option exclude_nodes takes it: their names, else their first outputs."""
-        return tuple(node.name or node.outputs[0].name or "" for node in self._nodes[first:last])
+        return tuple(self._name(node) for node in self._nodes[first:last])
+
+    def named_in(self, words: str) -> int | None:
+        """Which node the toolkit's words name, between quotation marks; None: none, or several."""
+        quoted = set(_QUOTED.findall(words))
+        found = [index for index, node in enumerate(self._nodes) if node.name in quoted]
+        return found[0] if len(found) == 1 else None
+
+    def _name(self, node: ir.Node) -> str:
+        stands = node.name and (not self._known or node.name in self._known)
+        return (node.name if stands else node.outputs[0].name or node.name) or ""
 
     def describe(self, first: int, last: int) -> str:
         """The nodes in words: "Resize 'up'"; the two ends where they are many."""
-        said = [f"{node.op_type} '{node.name or node.outputs[0].name}'" for node in self._nodes[first:last]]
+        said = [f"{node.op_type} '{self._name(node)}'" for node in self._nodes[first:last]]
         return ", ".join(said) if len(said) <= 4 else f"{said[0]} to {said[-1]} ({len(said)} nodes)"
 
     def cut(self, first: int, last: int) -> bytes | None:

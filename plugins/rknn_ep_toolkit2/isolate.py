@@ -2,7 +2,8 @@
 
     raise locate(model, attempt, error, name="partition_0", keep=Path("failing/"))
 
-`attempt` compiles a piece in the same way as the whole. Halves first: a piece that fails in the same manner is cut again.
+`attempt` compiles a piece in the same way as the whole. A node that the toolkit names comes first. Then halves: a piece that
+fails in the same manner is cut again.
 Where neither half fails, the nodes fail together (a fusion), and the ends are shortened instead.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 Attempt = Callable[[bytes, float], ToolkitError | None]
 """(model, seconds that it may take) -> how it failed, or None: it compiles."""
 
+LEAST_SECONDS = 30.0
+"""Below this limit a piece that does not finish is slow as likely as hanging, and is no proof of anything."""
 MOST_BUILDS = 40
 MOST_SECONDS = 300.0
 _FAMILIES = (("signal", "exit"), ("returned", "none", "exception"), ("timeout",), ("memory",))
@@ -40,6 +43,8 @@ class _Search:
     left: int
     each: float
     """Seconds that one piece may take."""
+    named: int | None = None
+    """The node that the toolkit's words name: what fails without it, at a border that the cut made, is something else."""
     builds: int = 0
     error: ToolkitError | None = None
     """How the smallest failing piece failed."""
@@ -57,6 +62,8 @@ class _Search:
         return self.left <= 0 or time.monotonic() >= self.until
 
     def _try(self, first: int, last: int) -> bool:
+        if self.named is not None and not first <= self.named < last:
+            return False
         if self.exhausted or (model := self.pieces.cut(first, last)) is None:
             return False
         self.left -= 1
@@ -72,6 +79,8 @@ class _Search:
     def smallest(self) -> tuple[int, int]:
         """The smallest run of nodes that was seen to fail."""
         first, last = 0, len(self.pieces)
+        if self.named is not None and self.fails(self.named, self.named + 1):
+            return self.named, self.named + 1
         while last - first > 1:
             middle = (first + last) // 2
             if self.fails(first, middle):
@@ -102,6 +111,8 @@ def locate(
     *,
     name: str,
     keep: Path | None = None,
+    known: Collection[str] = (),
+    seconds: float = MOST_SECONDS,
     most_builds: int = MOST_BUILDS,
     most_seconds: float = MOST_SECONDS,
 ) -> ToolkitError:
@@ -113,6 +124,8 @@ def locate(
         error: how the whole failed.
         name: of the partition, for messages and files.
         keep: folder in which to save the smallest failing model with the toolkit's log; None: nothing is saved.
+        known: names of nodes as the user knows them, where `model` was rewritten for the compiler.
+        seconds: how long the whole was allowed to take.
         most_builds: how many pieces may be compiled.
         most_seconds: how long it may take.
 
@@ -120,10 +133,10 @@ def locate(
         The error to raise: `node` and the message name the nodes. `error` itself where the model is not to blame, or
             cannot be cut.
     """
-    if not error.refuses:
+    if not error.refuses or (error.kind == "timeout" and seconds < LEAST_SECONDS):
         return error
     try:
-        pieces = Pieces(model)
+        pieces = Pieces(model, known)
     except ValueError as reason:
         log.debug("%s cannot be cut: %s", name, reason)
         return error
@@ -132,7 +145,9 @@ def locate(
     family = next(kinds for kinds in _FAMILIES if error.kind in kinds)
     # Where the whole hangs, each piece that does so takes all the time it gets.
     each = most_seconds / 4 if error.kind == "timeout" else most_seconds
-    search = _Search(pieces, attempt, family, time.monotonic() + most_seconds, most_builds, each)
+    search = _Search(
+        pieces, attempt, family, time.monotonic() + most_seconds, most_builds, each, named=pieces.named_in(error.said)
+    )
     first, last = search.smallest()
     found = pieces.cut(first, last) if search.error is not None else model
     located = _located(error, search, first, last, name)
@@ -155,6 +170,8 @@ def _located(error: ToolkitError, search: _Search, first: int, last: int, name: 
         message = f"{head}\n    because of {who}{together}"
     message += "".join(f"\n    {line}" for line in shown.said.splitlines())
     remedy = _remedy(names) if last - first <= 4 else error.remedy
+    if error.kind in ("timeout", "memory") and remedy != error.remedy:
+        remedy = f"{remedy}\n{error.remedy}"
     log.info("%s: %s, found with %d builds", name, who, search.builds)
     return ToolkitError(message, kind=error.kind, remedy=remedy, log=shown.log, said=shown.said, node=", ".join(names[:4]))
 

@@ -163,6 +163,24 @@ def test_a_node_without_a_name_is_called_by_its_output() -> None:
     assert "exclude_nodes=t3." in error.remedy
 
 
+def test_what_the_toolkit_names_is_believed_although_other_pieces_fail_with_the_same_words() -> None:
+    """A cut takes the rounding from its ends: a SoC without float then refuses nodes that it takes in the whole."""
+
+    def attempt(piece: bytes, seconds: float) -> ToolkitError | None:
+        tried.append(piece)
+        name = onnx.load_model_from_string(piece).graph.node[-1].name
+        words = f"The Conv('{name}#2') not supported 'float16' dtype!"
+        return ToolkitError(f"x: raised\n    {words}", kind="exception", said=words)
+
+    tried: list[bytes] = []
+    words = "The Conv('conv6#2') not supported 'float16' dtype!"
+    error = locate(chain(8, {}), attempt, ToolkitError(f"x: raised\n    {words}", kind="exception", said=words), name="p")
+    assert error.node == "conv6"
+    assert len(tried) == 1
+    error = locate(chain(8, {}), attempt, ToolkitError("x: raised", kind="exception", said=words), name="p", known=["relu7"])
+    assert error.node == "t7"  # written for the compiler: users know its output
+
+
 def test_a_different_failure_of_a_piece_is_not_taken_for_the_same() -> None:
     def attempt(piece: bytes, seconds: float) -> ToolkitError | None:
         names = {one.name for one in onnx.load_model_from_string(piece).graph.node}
@@ -185,6 +203,14 @@ def test_the_search_is_bounded() -> None:
     assert error.node
     assert locate(chain(1000, {}), attempt, ToolkitError("x: crashed", kind="signal"), name="p").node == "relu999"
     assert len(tried) <= 5 + 20  # two for each of the ten halvings
+
+
+def test_a_short_time_limit_blames_no_node() -> None:
+    def attempt(piece: bytes, seconds: float) -> ToolkitError | None:
+        raise AssertionError("nothing is to be built")
+
+    error = ToolkitError("slow or hanging", kind="timeout")
+    assert locate(chain(4, {}), attempt, error, name="p", seconds=2) is error
 
 
 @pytest.mark.parametrize("kind", ["killed", "cancelled", "disk", "environment", "start"])
