@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,7 @@ from rknn_ep.artifact.atomic import write_atomically
 from rknn_ep.artifact.bundle import NATIVE_TEXT, RKNN_SUFFIX, Bundle, rewrite_bundle
 from rknn_ep.artifact.cache import BUNDLE_SUFFIX
 from rknn_ep.artifact.native_text import NativeDescription
-from rknn_ep.errors import ArtifactError, OptionError, nearest
+from rknn_ep.errors import ArtifactError, NotInstalledError, OptionError, nearest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -63,7 +63,10 @@ def check(format: str, output: Path, strip_simulation: bool) -> None:
 
     Raises:
         OptionError: an unknown format, or a combination that makes no sense.
+        ArtifactError: there is no folder for the output.
     """
+    if not output.absolute().parent.is_dir():
+        raise ArtifactError(f"{output} cannot be written: there is no folder {output.parent}")
     if format not in FORMATS:
         raise OptionError(f"format does not take '{format}': {nearest(format, FORMATS)}")
     if format == "rknn" and output.suffix != RKNN_SUFFIX:
@@ -111,6 +114,21 @@ def write_model(
         write_epcontext_model(model, stripped, output, target=target, embed_mode=embed_mode)
 
 
+def require_compiler(missing: Mapping[str, str], available: bool) -> None:
+    """Refuse before any work what only a compiler for boards can give.
+
+    Args:
+        missing: compilers that are not available, and why.
+        available: whether there is one.
+
+    Raises:
+        NotInstalledError: there is none.
+    """
+    if not available:
+        why = "".join(f": '{name}', {reason}" for name, reason in missing.items())
+        raise NotInstalledError(f"there is no compiler here that writes .rknn{why}", remedy="rknn-ep plugins lists compilers.")
+
+
 def write_rknn(partitions: Sequence[Partition], output: Path) -> tuple[Path, ...]:
     """Write each partition's .rknn files, and beside each its companion, the bundle from which a PC computes the same.
 
@@ -127,7 +145,7 @@ def write_rknn(partitions: Sequence[Partition], output: Path) -> tuple[Path, ...
     if not any(targets_of(bundle) for bundle in bundles.values()):
         raise ArtifactError(
             "nothing was compiled to .rknn",
-            remedy="The report says why. The vendor's compiler is installed with: rknn-ep toolkit install.",
+            remedy="Every partition was refused, or there was none: the warnings say why, and rknn-ep partition.",
         )
     written = []
     for name, bundle in bundles.items():

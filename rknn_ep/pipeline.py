@@ -78,6 +78,9 @@ def compile(
     delivery.check(format, Path(output), strip_simulation)
     parsed = Options.parse(options)
     ahead = Ahead(_other_targets(also_targets, parsed))
+    if format == "rknn" or strip_simulation:
+        chosen = _choose_compilers(parsed, plugins(), ahead)
+        delivery.require_compiler(chosen.missing, bool(chosen.devices))
     loaded = load_source(model, parsed)
     built = build(loaded, parsed, progress=progress, ahead=ahead)
     if format == "rknn":
@@ -226,7 +229,8 @@ def _build(
             log.warning("without the compiler '%s' (%s) the result holds the simulation alone", name, why)
     progress("done", 1.0)
     sections = {"quantization": notes, "compilation": compile_notes}
-    told = describe(plan, sections={name: section for name, section in sections.items() if section})
+    failed = {part.name: str(made.error) for part, made in zip(plan.partitions, results, strict=True) if made.error is not None}
+    told = describe(plan, sections={name: section for name, section in sections.items() if section}, failed=failed)
     if all(made.error is None or made.error.lasting for made in results):  # what another try may bring is tried again
         builds.remember(key, built, told, cache)
     _write_report(told, options)

@@ -20,7 +20,7 @@ import onnx
 import onnx_ir as ir
 
 from rknn_ep.artifact.rknn_file import RknnMetadata, read_metadata
-from rknn_ep.errors import ArtifactError, CompileError, OptionError
+from rknn_ep.errors import ArtifactError, CompileError
 from rknn_ep.records import CompileRequest, CompileResult
 from rknn_ep_toolkit2.dataset import dataset_files
 from rknn_ep_toolkit2.environment import current
@@ -42,7 +42,7 @@ def available() -> str:
     try:
         current()
     except ToolkitError as error:
-        return f"{error.message}; {error.remedy}" if error.remedy else error.message
+        return f"{error.message}. {error.remedy}" if error.remedy else error.message
     return ""
 
 
@@ -66,13 +66,11 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     """Compile for `request.target`; the notes say what became of every parameter and node.
 
     Raises:
+        OptionError: an unknown option `toolkit2.*`, or a value that it does not take.
         ToolkitError: the toolkit is missing, refuses the partition, or died of it.
         CompileError: a precision or option that the SoC or the toolkit has not, or no calibration data where it is needed.
     """
-    try:
-        settings = Settings.of(request.target.name, request.precision, request.options)
-    except OptionError as error:
-        raise CompileError(error.message, remedy=error.remedy) from error
+    settings = Settings.of(request.target.name, request.precision, request.options)
     settings = replace(settings, custom_string=custom_string(request.partition, request.entries))
     by_vendor = vendor_quantises(request, settings)
     origin = f"{request.partition} for {request.target.name}"
@@ -84,7 +82,10 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     except ToolkitError as error:
         keep = request.options.get("keep_failing")
         attempt = partial(_attempt, settings=settings, by_vendor=by_vendor, cancel=request.cancel)
-        raise locate(copy.content, attempt, error, name=origin, keep=Path(keep) if keep else None) from error
+        known = [node.name for node in onnx.load_model_from_string(request.model).graph.node]
+        folder = Path(keep) if keep else None
+        found = locate(copy.content, attempt, error, name=origin, keep=folder, known=known, seconds=settings.timeout)
+        raise _for_socs_without_float(found, request) from error
     if OUTPUT not in job.files:
         raise ToolkitError(f"{origin}: RKNN-Toolkit2 says that it built a model and wrote none", kind="none", log=job.log)
     content = job.files[OUTPUT]
@@ -122,6 +123,15 @@ def _build(
         memory_limit=settings.memory_limit,
         cancel=cancel,
     )
+
+
+def _for_socs_without_float(error: ToolkitError, request: CompileRequest) -> ToolkitError:
+    """Where a SoC refuses what was left float for another one, the plan is to blame and not the node."""
+    if "fp16" not in request.target.precisions and "float16" in error.said:
+        error.remedy = (
+            f"Plan for the SoC without float: target={request.target.name}, and the others as also_targets. Or: {error.remedy}"
+        )
+    return error
 
 
 def _attempt(

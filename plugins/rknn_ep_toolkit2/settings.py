@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rknn_ep.errors import OptionError, nearest
+from rknn_ep.errors import CompileError, OptionError, nearest
 
 PREFIX = "toolkit2."
 ALGORITHMS = ("normal", "kl_divergence", "mmse")
@@ -54,7 +54,8 @@ class Settings:
         """Read the options `toolkit2.*`, and what the others imply.
 
         Raises:
-            OptionError: an unknown one, a value that it does not take, or one that the SoC has not.
+            OptionError: an unknown one, or a value that it does not take.
+            CompileError: one that this SoC has not; another may.
         """
         own = {key[len(PREFIX) :]: value for key, value in options.items() if key.startswith(PREFIX)}
         for key in own:
@@ -64,9 +65,9 @@ class Settings:
         method = options.get("calibration_method", "")
         algorithm = own.get("algorithm") or (method if method in ALGORITHMS else "normal")
         if weight_bits == 4 and target not in WITH_W4A16:
-            raise OptionError(f"{target} has no 4-bit weights: {', '.join(sorted(WITH_W4A16))} have")
+            raise CompileError(f"{target} has no 4-bit weights: {', '.join(sorted(WITH_W4A16))} have")
         if precision == "int16" and target in WITHOUT_W16A16:
-            raise OptionError(f"RKNN-Toolkit2 compiles no 16-bit integers for {target}")
+            raise CompileError(f"RKNN-Toolkit2 compiles no 16-bit integers for {target}")
         memory = own.get("memory_limit")
         return cls(
             target=target,

@@ -16,16 +16,18 @@ TEMPORARY_PREFIX = ".writing-"
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name in `path`'s folder; on leaving, what was written there becomes `path`, synced to disk.
 
-    On an exception the temporary file is removed and `path` stays as it was. OSError as the file system raises it.
+    On an exception the temporary file is removed and `path` stays as it was. OSError as the file system raises it, of `path`.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}-{path.name[-100:]}")
     try:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            error.filename = str(path)  # nobody knows the other name
         raise
     _sync(path.parent)
 

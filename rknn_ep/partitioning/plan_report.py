@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from rknn_ep.partitioning.partitioner import Plan
 
 
-def describe(plan: Plan, *, sections: Mapping[str, Any] | None = None) -> Report:
-    """Describe a plan; `sections` are added as they are."""
-    verdicts = _verdicts(plan)
-    partitions = tuple(_partition(plan, index, verdicts) for index in range(len(plan.partitions)))
+def describe(plan: Plan, *, sections: Mapping[str, Any] | None = None, failed: Mapping[str, str] | None = None) -> Report:
+    """Describe a plan; `sections` are added as they are; partitions in `failed` (with the reason) could not be compiled."""
+    failed = failed or {}
+    verdicts = _verdicts(plan, failed)
+    kept = [index for index, part in enumerate(plan.partitions) if part.name not in failed]
+    partitions = tuple(_partition(plan, index, verdicts) for index in kept)
     returned = tuple(
         ReturnEntry(tuple(verdicts[node].name for node in given.nodes), given.reason, given.detail, given.macs)
         for given in plan.returned
@@ -29,7 +31,7 @@ def describe(plan: Plan, *, sections: Mapping[str, Any] | None = None) -> Report
         nodes=Share(
             len(verdicts), sum(entry.where != "cpu" for entry in verdicts), sum(entry.where == "npu" for entry in verdicts)
         ),
-        original_nodes=_originals(plan, verdicts),
+        original_nodes=_originals(plan, verdicts, failed),
         macs=Share(
             sum(entry.macs for entry in verdicts),
             sum(entry.macs for entry in verdicts if entry.where != "cpu"),
@@ -44,7 +46,7 @@ def describe(plan: Plan, *, sections: Mapping[str, Any] | None = None) -> Report
     return replace(report, advice=advise(report))
 
 
-def _verdicts(plan: Plan) -> tuple[NodeEntry, ...]:
+def _verdicts(plan: Plan, failed: Mapping[str, str]) -> tuple[NodeEntry, ...]:
     home = {node: part.name for part in plan.partitions for node in part.nodes}
     back = {node: given for given in plan.returned for node in given.nodes}
     entries = []
@@ -52,7 +54,9 @@ def _verdicts(plan: Plan) -> tuple[NodeEntry, ...]:
         facts, index = view_node.facts, view_node.index
         partition = home.get(index, "")
         reason, detail = verdict.reason, verdict.detail
-        if not partition and verdict.outcome is not Outcome.REFUSED:
+        if partition in failed:
+            reason, detail, partition = "compile", f"{partition}: {failed[partition].splitlines()[0]}", ""
+        elif not partition and verdict.outcome is not Outcome.REFUSED:
             given = back.get(index)
             reason, detail = (given.reason, given.detail) if given else ("bound", "its neighbours are not on the NPU")
         entries.append(
@@ -98,8 +102,8 @@ def _partition(plan: Plan, index: int, verdicts: Sequence[NodeEntry]) -> Partiti
     )
 
 
-def _originals(plan: Plan, verdicts: Sequence[NodeEntry]) -> Share:
-    inside = {origin for part in plan.partitions for origin in part.origins}
+def _originals(plan: Plan, verdicts: Sequence[NodeEntry], failed: Mapping[str, str]) -> Share:
+    inside = {origin for part in plan.partitions if part.name not in failed for origin in part.origins}
     beside = {
         origin
         for node in plan.view.nodes

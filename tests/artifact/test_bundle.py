@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rknn_ep.artifact.atomic import write_atomically
 from rknn_ep.artifact.bundle import MANIFEST, Bundle, rewrite_bundle, write_bundle
 from rknn_ep.errors import ArtifactError
 from tests.artifact.mutations import SEEDS, mutated
@@ -162,3 +163,9 @@ def test_sizes_beyond_the_format_are_refused_before_anything_is_written(tmp_path
         stored_zip.lay_out([("a", 3 << 30, 0), ("b", 1 << 30, 0)], "x")
     with pytest.raises(ArtifactError, match="entries"):
         stored_zip.lay_out([("a", 1, 0), ("a", 1, 0)], "x")
+
+
+def test_what_cannot_be_written_is_called_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught:
+        write_atomically(tmp_path / "missing" / "file", b"")
+    assert str(caught.value.filename) == str(tmp_path / "missing" / "file")

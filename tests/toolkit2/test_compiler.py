@@ -16,7 +16,7 @@ import rknn_ep
 from rknn_ep.artifact.bundle import Bundle
 from rknn_ep.artifact.epcontext import read_epcontext
 from rknn_ep.artifact.rknn_file import read_metadata
-from rknn_ep.errors import ArtifactError, CompileError, OptionError
+from rknn_ep.errors import ArtifactError, CompileError, NotInstalledError, OptionError
 from rknn_ep.plugins import plugins
 from rknn_ep_toolkit2.compiler import compile_partition
 from rknn_ep_toolkit2.device import VendorSimulator, join
@@ -214,10 +214,11 @@ def test_without_the_toolkit_the_result_says_what_is_missing(
     path, report = compiled(tmp_path, calibration)
     assert "rk3588.rknn" not in read_epcontext(path).own[0].open_bundle().names
     assert "toolkit" in report.sections["compilation"]["left_out"]["toolkit2"]  # type: ignore[attr-defined]
-    with pytest.raises(ArtifactError, match=r"nothing was compiled to \.rknn"):
-        compiled(tmp_path, calibration, "net.rknn", format="rknn")
-    with pytest.raises(ArtifactError, match="would be empty"):
-        compiled(tmp_path, calibration, strip_simulation=True)
+    for name, wanted in (("net.rknn", {"format": "rknn"}), ("stripped.onnx", {"strip_simulation": True})):
+        steps: list[str] = []
+        with pytest.raises(NotInstalledError, match=r"no compiler here that writes \.rknn: 'toolkit2', .*toolkit install"):
+            compiled(tmp_path, calibration, name, progress=lambda message, share, steps=steps: steps.append(message), **wanted)
+        assert not steps, "it is said after the work"
 
 
 def test_a_device_that_needs_the_toolkit_is_an_error_without_it(
@@ -244,6 +245,11 @@ def test_what_cannot_be_asked_for_is_said_before_any_work(
         compiled(tmp_path, calibration, **options)
 
 
+def test_an_output_without_its_folder_is_said_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"there is no folder .*missing"):
+        compiled(tmp_path, tmp_path / "no.npy", "missing/model_ctx.onnx")
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
@@ -256,6 +262,12 @@ def test_what_cannot_be_asked_for_is_said_before_any_work(
 def test_wrong_options_of_the_plugin_name_the_right_ones(option: str, value: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         Settings.of("rk3588", "int8", {option: value})
+
+
+def test_a_wrong_option_of_the_plugin_is_an_error_and_no_fallback(toolkit: Toolkit, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="did you mean 'optimization_level'"):
+        compiled(tmp_path, tmp_path, precision="fp16", **{"toolkit2.optimisation_level": "2"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_builds_of_one_request_are_one_in_the_cache(toolkit: Toolkit, tmp_path: Path, calibration: Path) -> None:

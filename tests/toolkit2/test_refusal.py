@@ -81,7 +81,8 @@ def test_a_server_killed_during_a_build_is_an_error_and_the_next_build_works(too
 def test_a_time_limit_stops_the_build_and_is_not_remembered(toolkit: Toolkit) -> None:
     error = error_of(chain(60, {}, channels=256, size=64), "fp16", **{"toolkit2.timeout": "1"})
     assert error.kind == "timeout"
-    assert "toolkit2.timeout" in error.remedy or "exclude_nodes" in error.remedy
+    assert "toolkit2.timeout" in error.remedy
+    assert not error.node
     assert not error.lasting
 
 
@@ -131,6 +132,9 @@ def test_a_partition_that_kills_the_compiler_stays_on_the_cpu_with_its_node_in_t
     assert "SIGSEGV" in notes["error"]
     assert "Resize 'up'" in notes["error"]
     assert "stays on the CPU" in caplog.text
+    assert (report.partitions, report.macs.inside, report.nodes.inside) == ((), 0, 0)
+    assert {(entry.where, entry.reason) for entry in report.verdicts} == {("cpu", "compile")}
+    assert "0 partitions, 0.0% of MACs on the NPU" in report.to_table()
     [saved] = (tmp_path / "failing").glob("*.onnx")
     assert [one.op_type for one in onnx.load(saved).graph.node] == ["Resize"]
 
