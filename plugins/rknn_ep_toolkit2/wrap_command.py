@@ -24,6 +24,7 @@ def wrap(
     """
     from rknn_ep_toolkit2.wrapping import wrap_rknn
 
+    output.parent.mkdir(parents=True, exist_ok=True)
     description = wrap_rknn(rknn, output, embed_mode=embed_mode)
     if json:
         print_json(
