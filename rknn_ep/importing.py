@@ -61,6 +61,8 @@ def _importer(source: Source, importers: Collection[Importer]) -> Importer:
             return found
     known = ", ".join(sorted(suffix for importer in importers for suffix in importer.suffixes))
     if isinstance(source, Path):
+        if not source.is_file():
+            raise OptionError(f"cannot read '{source}': {'it is a folder' if source.is_dir() else 'no such file'}")
         raise OptionError(f"{source.name}: no importer reads '{source.suffix}' files. Readable here: {known}.")
     kind = type(source)
     raise OptionError(

@@ -128,9 +128,8 @@ def _build(
 def _for_socs_without_float(error: ToolkitError, request: CompileRequest) -> ToolkitError:
     """Where a SoC refuses what was left float for another one, the plan is to blame and not the node."""
     if "fp16" not in request.target.precisions and "float16" in error.said:
-        error.remedy = (
-            f"Plan for the SoC without float: target={request.target.name}, and the others as also_targets. Or: {error.remedy}"
-        )
+        name = request.target.name
+        return error.reworded(remedy=f"{name} has no float: plan for it, target={name}, and the others as also_targets.")
     return error
 
 

@@ -36,6 +36,17 @@ class ToolkitError(CompileError):
         self.node = node
         self.lasting = kind in _LASTING
 
+    def reworded(self, *, message: str = "", remedy: str = "") -> ToolkitError:
+        """The same error in the words of somebody who knows more of it."""
+        return ToolkitError(
+            message or self.message,
+            kind=self.kind,
+            remedy=remedy or self.remedy,
+            log=self.log,
+            said=self.said,
+            node=self.node,
+        )
+
     @property
     def refuses(self) -> bool:
         """Whether the model is to blame: the same model would fail again, and a part of it may not."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rknn_ep.errors import ModelError
+from rknn_ep_toolkit2.errors import ToolkitError
 
 if TYPE_CHECKING:
     import onnx
@@ -36,16 +37,25 @@ def load(path: Path, options: Mapping[str, str]) -> bytes:
 
     kind, ending = _FORMATS[path.suffix.lower()]
     weights = Path(options[WEIGHTS_OPTION]) if WEIGHTS_OPTION in options else path.with_suffix(ending)
-    for file in (path, weights):
-        if not file.is_file():
-            raise ModelError(f"cannot read '{file}': no such file", remedy=f"{WEIGHTS_OPTION} names the weights of {path.name}.")
+    if not path.is_file():
+        raise ModelError(f"cannot read '{path}': no such file")
+    if not weights.is_file():
+        raise ModelError(f"cannot read '{weights}': no such file", remedy=f"{WEIGHTS_OPTION} names the weights of {path.name}.")
     network, values = f"network{path.suffix.lower()}", f"network{ending}"
-    result = workers().run(
-        "to_onnx",
-        {"format": kind, "network": network, "weights": values},
-        files={network: path, values: weights},
-        collect=[_EXPORTED],
-    )
+    try:
+        result = workers().run(
+            "to_onnx",
+            {"format": kind, "network": network, "weights": values},
+            files={network: path, values: weights},
+            collect=[_EXPORTED],
+        )
+    except ToolkitError as error:
+        if not error.lasting:
+            raise
+        raise error.reworded(
+            message=f"'{path}' with '{weights}': {error.message}",
+            remedy=f"It is no {kind.capitalize()} network that the toolkit reads, it is cut, or the weights are another's.",
+        ) from error
     if not result.values["exported"]:
         raise ModelError(
             f"'{path}': this version of the toolkit does not leave the model that it loaded", remedy=result.log[-500:]

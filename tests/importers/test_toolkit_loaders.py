@@ -102,6 +102,11 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         rknn_ep.import_model(path)
 
 
+def test_a_missing_network_does_not_ask_for_weights(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nothing\.cfg': no such file$"):
+        rknn_ep.import_model(tmp_path / "nothing.cfg")
+
+
 @pytest.mark.parametrize("writer", [caffe, darknet], ids=["caffe", "darknet"])
 def test_cut_weights_are_refused(writer: Any, tmp_path: Path) -> None:
     """The loaders themselves go on with invented numbers."""
@@ -122,7 +127,9 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_a_network_that_is_none_is_the_toolkits_refusal(tmp_path: Path) -> None:
     path = caffe.write(tmp_path)
     path.write_text("layer { nonsense")
-    with pytest.raises(ToolkitError):
+    with pytest.raises(
+        ToolkitError, match=r"(?s)small\.prototxt' with .*small\.caffemodel': .*no Caffe network that the toolkit reads"
+    ):
         rknn_ep.import_model(path)
 
 

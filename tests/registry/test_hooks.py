@@ -136,7 +136,7 @@ def test_rknn_ep_runtimes() -> None:
         Options.parse({"device": "remot"}, manager)
 
 
-def test_rknn_ep_importers() -> None:
+def test_rknn_ep_importers(tmp_path: Path) -> None:
     class Plugin:
         @hookimpl
         def rknn_ep_importers(self) -> Any:
@@ -155,8 +155,13 @@ def test_rknn_ep_importers() -> None:
     assert seen == [([1, 2], "x:1,3,32,32"), (Path("model.LST"), "x:1,3,32,32")]
     with pytest.raises(NotInstalledError, match=r"'model.abs' cannot be read here\n  python -m pip install absent"):
         load_source("model.abs", options, manager)
+    (tmp_path / "model.xyz").write_bytes(b"something")
     with pytest.raises(OptionError, match=r"no importer reads '.xyz' files. Readable here: .abs, .lst"):
+        load_source(tmp_path / "model.xyz", options, manager)
+    with pytest.raises(OptionError, match=r"cannot read 'model\.xyz': no such file"):
         load_source("model.xyz", options, manager)
+    with pytest.raises(OptionError, match="it is a folder"):
+        load_source(tmp_path, options, manager)
     with pytest.raises(OptionError, match=r"a model of type builtins\.dict"):
         load_source({}, options, manager)
 

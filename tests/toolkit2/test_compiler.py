@@ -21,6 +21,7 @@ from rknn_ep.plugins import plugins
 from rknn_ep_toolkit2.compiler import compile_partition
 from rknn_ep_toolkit2.device import VendorSimulator, join
 from rknn_ep_toolkit2.environment import VARIABLE, Toolkit
+from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.settings import Settings
 from rknn_ep_toolkit2.vendor_copy import vendor_copy
 from tests.toolkit2.networks import Net, conv_net, requests, samples, with_simulation
@@ -194,6 +195,19 @@ def test_soc_without_float16_gets_no_float(toolkit: Toolkit, tmp_path: Path) -> 
     (request,) = requests(net.model(net.add("Softmax", logits, axis=-1)), tmp_path, net.shape, target="rv1106")
     result = compile_partition(with_simulation(request))
     assert result.notes["parameters"]["differences"] == [] and result.entries["rv1106.rknn"][:4] == b"RKNN"
+
+
+def test_what_another_soc_was_left_as_float_is_refused_with_the_advice_to_plan_for_this_one(
+    toolkit: Toolkit, tmp_path: Path
+) -> None:
+    net = Net((1, 16, 16, 16))
+    a, b = net.add("Relu", net.conv("x", 16, 16)), net.add("Relu", net.conv("x", 16, 16))
+    out = net.add("Softmax", net.add("MatMul", a, b), axis=-1)
+    (request,) = requests(net.model(out), tmp_path, net.shape)
+    small = replace(with_simulation(request), target=plugins().target("rv1106"))
+    with pytest.raises(ToolkitError, match="target=rv1106, and the others as also_targets") as caught:
+        compile_partition(small)
+    assert "float16" in caught.value.said
 
 
 def test_a_session_on_the_simulator_does_not_ask_for_the_toolkit(

@@ -10,7 +10,9 @@ from rknn_ep_toolkit2.worker.words import cleaned, complaints
 
 _NO_SPACE = "No space left on device"
 _AGAIN = "The host process is unharmed; try again."
-_MODEL = "It does not get along with this part of the model: see .log, and docs/toolkit.md for finding the node."
+_MODEL = (
+    "It does not get along with this model: rknn-ep compile --keep-failing FOLDER finds the node, and saves all that it wrote."
+)
 
 
 def answered(message: dict[str, Any], what: str, log: str) -> ToolkitError:
