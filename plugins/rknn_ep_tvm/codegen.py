@@ -37,10 +37,7 @@ def generate(functions: Sequence[relax.Function], options: Mapping[str, Any] | N
     from rknn_ep_tvm.relax_region import compile_region
 
     given = {str(name): str(value) for name, value in (options or {}).items()}
-    if "target" in given:
-        given["target"], simulated = targets.split_name(given["target"])
-        if simulated:
-            given.setdefault("device", "simulator")
+    given = targets.planning_options(given.pop("target", ""), given)
     parsed = Options.parse(given)
     execution = {name: value for name, value in given.items() if name in EXECUTION_OPTIONS}
     modules = []

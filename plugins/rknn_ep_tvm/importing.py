@@ -18,6 +18,7 @@ from rknn_ep_tvm import targets
 
 if TYPE_CHECKING:
     from tvm import IRModule
+    from tvm.target import Target as TvmTarget
 
     from rknn_ep.partitioning.report import Report
 
@@ -31,13 +32,15 @@ class Imported(NamedTuple):
     """What runs where and why: the same as `rknn-ep partition` gives, with what quantisation and compilation said."""
 
 
-def from_onnx(model: Source | onnx.ModelProto, *, target: str = "", progress: Progress | None = None, **options: Any) -> Imported:
+def from_onnx(
+    model: Source | onnx.ModelProto, *, target: str | TvmTarget = "", progress: Progress | None = None, **options: Any
+) -> Imported:
     """Import a model with its RKNN partitions compiled and everything else as Relax operators.
 
     Args:
         model: path of a model in any format that an importer plugin reads, serialised ONNX, a ModelProto, or an object
             that an importer plugin takes.
-        target: `rk3588`, or a TVM target's name: `rockchip/rk3588`, `rockchip/rk3588-sim`.
+        target: `rk3588`, a TVM target's name (`rockchip/rk3588`, `rockchip/rk3588-sim`), or what `make_target` gives.
         progress: called as the work goes on.
         **options: provider options, docs/options.md: calibration, precision, input_shapes, ...
 
@@ -53,12 +56,7 @@ def from_onnx(model: Source | onnx.ModelProto, *, target: str = "", progress: Pr
     from rknn_ep_tvm.carriers import planned
     from rknn_ep_tvm.remainder import import_remainder
 
-    given = dict(options)
-    if target:
-        given["target"], simulated = targets.split_name(target)
-        if simulated:
-            given.setdefault("device", "simulator")
-    parsed = Options.parse(given)
+    parsed = Options.parse(targets.planning_options(target, options))
     loaded = load_source(model.SerializeToString() if isinstance(model, onnx.ModelProto) else model, parsed)
     built: Build = build(loaded, parsed, progress=progress)
     return Imported(planned(import_remainder(loaded, built, parsed)), built.report)

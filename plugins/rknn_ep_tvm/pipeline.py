@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING
 
 from rknn_ep.errors import OptionError
 from rknn_ep_tvm import targets
@@ -11,6 +12,9 @@ from rknn_ep_tvm.description import EXECUTION_OPTIONS
 if TYPE_CHECKING:
     from tvm import IRModule
     from tvm.ir.transform import Pass, PassContext
+    from tvm.target import Target
+
+log = logging.getLogger(__name__)
 
 NAME = "rknn"
 ENTRY = "main"
@@ -49,14 +53,27 @@ def rknn_pipeline() -> Pass:
                 remedy="tvm.compile(mod, target='rockchip/rk3588-sim', relax_pipeline='rknn')",
             )
         soc = targets.soc_of(target)
-        if ENTRY in {variable.name_hint for variable in mod.get_global_vars()} and not is_planned(mod):
-            from rknn_ep_tvm.relax_partition import partition_for_rknn
-
-            planning: dict[str, Any] = {name: value for name, value in options.items() if name != "carrier"}
-            mod, _ = partition_for_rknn(mod, target=soc, **planning)
+        if not is_planned(mod):
+            mod = _partitioned(mod, target)
             options = {name: value for name, value in options.items() if name in (*EXECUTION_OPTIONS, "carrier")}
         mod = bind(mod, soc, options)
         return relax.backend.cpu_generic.get_default_pipeline(target)(mod)
 
     made: Pass = tvm.transform.module_pass(run, opt_level=0, name=NAME)
     return made
+
+
+def _partitioned(mod: IRModule, target: Target) -> IRModule:
+    """A module that nobody partitioned, with a warning where the NPU gets nothing of it: nobody sees the report here."""
+    from rknn_ep_tvm.relax_partition import partition_for_rknn
+
+    if ENTRY not in {variable.name_hint for variable in mod.get_global_vars()}:
+        log.warning(
+            "nothing was partitioned: the module has no function '%s'; partition_for_rknn(mod, function=...) takes others",
+            ENTRY,
+        )
+        return mod
+    mod, report = partition_for_rknn(mod, target=target)
+    if not report.partitions:
+        log.warning("nothing of the module runs on the NPU: the report of partition_for_rknn says why")
+    return mod

@@ -15,13 +15,14 @@ from rknn_ep.options import Options
 from rknn_ep.quantization.samples import open_samples
 from rknn_ep.records import TensorFacts
 from rknn_ep_tvm.description import TVM_TYPES
+from rknn_ep_tvm.relax_onnx import parameter_names
 from rknn_ep_tvm.targets import host_configuration
 from rknn_ep_tvm.tensors import as_tensor
 
 if TYPE_CHECKING:
     from tvm import IRModule
 
-_ONNX_TYPES = {tvm_name: onnx_name for onnx_name, tvm_name in TVM_TYPES.items()}
+_ONNX_TYPES = {"float64": "DOUBLE", **{tvm_name: onnx_name for onnx_name, tvm_name in TVM_TYPES.items()}}
 
 
 def write_samples(
@@ -44,7 +45,7 @@ def write_samples(
     if options.calibration is None:
         raise CalibrationError("int8 and int16 need calibration data", remedy="Set the option calibration, or precision=fp16.")
     function = mod[name]
-    facts = [_facts(parameter) for parameter in function.params]
+    facts = [_facts(*named) for named in zip(parameter_names(function), function.params, strict=True)]
     samples = open_samples(
         options.calibration, facts, mean=options.mean, std=options.std, color=options.color, resize=options.resize
     )
@@ -59,15 +60,15 @@ def write_samples(
             seen[region].append([next(values).numpy() for _ in arguments])
     written = {}
     for number, (region, rows) in enumerate(seen.items()):
-        names = (parameter.name for parameter in mod[region].params)
+        names = parameter_names(mod[region])
         arrays: dict[str, Any] = {name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
         written[region] = folder / f"{number}.npz"
         np.savez(written[region], **arrays)
     return written
 
 
-def _facts(parameter: relax.Var) -> TensorFacts:
-    return TensorFacts(parameter.name, tuple(int(dim) for dim in parameter.ty.shape), _ONNX_TYPES[str(parameter.ty.dtype)])
+def _facts(name: str, parameter: relax.Var) -> TensorFacts:
+    return TensorFacts(name, tuple(int(dim) for dim in parameter.ty.shape), _ONNX_TYPES[str(parameter.ty.dtype)])
 
 
 def _calls(function: relax.Function, regions: set[str]) -> dict[str, list[relax.Expr]]:

@@ -27,6 +27,7 @@ from rknn_ep.plugins import plugins
 from rknn_ep_tvm import targets
 from rknn_ep_tvm.carriers import partition_call, planned
 from rknn_ep_tvm.importing import Imported
+from rknn_ep_tvm.relax_blocks import in_dataflow_blocks
 from rknn_ep_tvm.relax_calibration import write_samples
 from rknn_ep_tvm.relax_layout import channels_first
 from rknn_ep_tvm.relax_onnx import Converted, to_onnx
@@ -36,6 +37,7 @@ from rknn_ep_tvm.relax_simplify import simplify
 if TYPE_CHECKING:
     from tvm import IRModule
     from tvm.relax.dpl import PatternCheckContext
+    from tvm.target import Target as TvmTarget
 
     from rknn_ep.partitioning.partitioner import Plan
 
@@ -43,14 +45,14 @@ CODEGEN = "rknn"
 
 
 def partition_for_rknn(
-    mod: IRModule, *, target: str = "", function: str = "main", progress: Progress | None = None, **options: Any
+    mod: IRModule, *, target: str | TvmTarget = "", function: str = "main", progress: Progress | None = None, **options: Any
 ) -> Imported:
     """Compile the parts of a Relax module that the NPU takes; everything else stays as it is.
 
     Args:
         mod: a module whose `function` holds Relax operators on static shapes, as TVM's frontends and `relax.Function`s written
             by hand do. Convolutions with their channels last get them first; the function's parameters and results keep theirs.
-        target: `rk3588`, or a TVM target's name: `rockchip/rk3588`, `rockchip/rk3588-sim`.
+        target: `rk3588`, a TVM target's name (`rockchip/rk3588`, `rockchip/rk3588-sim`), or what `make_target` gives.
         function: the function to partition.
         progress: called as the work goes on.
         **options: provider options, docs/options.md: calibration, precision, ... Calibration runs the module itself.
@@ -63,30 +65,26 @@ def partition_for_rknn(
         ModelError: the module has no such function, or it has control flow.
         RknnEpError: as `rknn_ep.compile`.
     """
-    return _compiled(mod, function, _parsed(target, options), progress)
+    return _compiled(mod, function, Options.parse(targets.planning_options(target, options)), progress)
 
 
-def cut_for_rknn(mod: IRModule, *, target: str = "", function: str = "main", **options: Any) -> IRModule:
+def cut_for_rknn(mod: IRModule, *, target: str | TvmTarget = "", function: str = "main", **options: Any) -> IRModule:
     """The first half of `partition_for_rknn`: regions as functions with the attribute Codegen, nothing compiled.
 
     For pipelines of one's own: `relax.transform.RunCodegen({"rknn": options})` compiles them.
     """
-    return _cut(mod, function, _parsed(target, options))[0]
-
-
-def _parsed(target: str, options: Mapping[str, Any]) -> Options:
-    given = dict(options)
-    if target:
-        given["target"], simulated = targets.split_name(target)
-        if simulated:
-            given.setdefault("device", "simulator")
-    return Options.parse(given)
+    return _cut(mod, function, Options.parse(targets.planning_options(target, options)))[0]
 
 
 def _cut(mod: IRModule, name: str, options: Options) -> tuple[IRModule, Plan, Converted]:
+    if not isinstance(mod, tvm.IRModule):
+        raise ModelError(
+            f"partition_for_rknn takes a module of TVM, not {type(mod).__name__}",
+            remedy="rknn_ep_tvm.from_onnx takes models and their files.",
+        )
     if name not in {variable.name_hint for variable in mod.get_global_vars()}:
         raise ModelError(f"the module has no function '{name}'", remedy="Name another: partition_for_rknn(mod, function=...).")
-    mod = channels_first(mod, name)
+    mod = channels_first(in_dataflow_blocks(mod, name), name)
     converted = to_onnx(mod[name])
     plan = make_plan(load_source(converted.model.SerializeToString(), options), options, plugins())
     return _merge(simplify(mod, name, converted), _planned(mod[name], converted, plan)), plan, converted

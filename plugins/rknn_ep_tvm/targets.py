@@ -80,6 +80,29 @@ def split_name(name: str) -> tuple[str, bool]:
     return _known(soc.removesuffix(SIMULATED)).name, simulated
 
 
+def planning_options(target: str | TvmTarget, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Provider options for a target: those that it carries, under those that are given beside it.
+
+    Args:
+        target: a name that `split_name` takes, a TVM target of ours, or nothing.
+        options: provider options.
+
+    Raises:
+        OptionError: there is no such target, or it is none of ours.
+    """
+    if not target:
+        return dict(options)
+    if isinstance(target, str):
+        soc, simulated = split_name(target)
+        carried = {"device": "simulator"} if simulated else {}
+    else:
+        found = options_of(target)
+        if found is None:
+            raise OptionError(f"target '{target}' is none of Rockchip's", remedy="rknn_ep_tvm.make_target('rockchip/rk3588-sim')")
+        soc, carried = soc_of(target), {name: value for name, value in found.items() if name != "carrier"}
+    return {**carried, **options, "target": soc}
+
+
 def options_of(target: TvmTarget | None) -> dict[str, str] | None:
     """The pipeline's options in a TVM target, or None where it is no target of ours."""
     libraries = [str(name) for name in target.attrs.get("libs", ())] if target is not None else []

@@ -132,6 +132,20 @@ case("nn.instance_norm", lambda x: op.nn.instance_norm(x, const(8), const(8), ch
 case("nn.rms_norm", lambda x: op.nn.rms_norm(x, const(12), axes=[-1], epsilon=1e-5))
 case("nn.pad", lambda x: op.nn.pad(x, [0, 0, 0, 0, 1, 2, 3, 0], pad_value=0.5))
 case("nn.pad", lambda x: op.nn.pad(x, [0, 0, 0, 0, 1, 2, 3, 0], pad_mode="reflect"), "nn.pad by reflection")
+for name, attributes in {
+    "": {},
+    " of its scale": {"scale": tvm.tirx.FloatImm("float32", 0.7)},
+    " causal": {"causal_mask": "TopLeft"},
+    " causal from the end": {"causal_mask": "BottomRight"},
+}.items():
+    case(
+        "nn.attention",
+        lambda x, attributes=attributes: op.nn.attention(
+            x, op.strided_slice(x, [1], [0], [6]), op.strided_slice(x, [1, 3], [2, 0], [8, 5]), **attributes
+        ),
+        f"nn.attention{name}",
+    )
+case("nn.attention_bias", lambda x: op.nn.attention(x, x, x, const(1, 12, 8, 8)))
 case("nn.pixel_shuffle", lambda x: op.nn.pixel_shuffle(x, 2))
 case("reshape", lambda x: op.reshape(x, (4, -1)))
 case("flatten", op.flatten)

@@ -165,6 +165,132 @@ def test_an_unknown_option_is_named() -> None:
         partitioned(network(), calibraton="x")
 
 
+def test_a_target_object_gives_its_options() -> None:
+    target = rknn_ep_tvm.make_target(harness.TARGET, carrier="native", **harness.SMALL)
+    mod, report = rknn_ep_tvm.partition_for_rknn(network(), target=target)
+    assert report.target == "rk3588" and calls(mod) == [RUN]
+    with pytest.raises(OptionError, match="none of Rockchip's"):
+        rknn_ep_tvm.partition_for_rknn(network(), target=tvm.target.Target("llvm"))
+
+
+def plain(build: Any, *kinds: Any, dataflow: bool = True) -> Any:
+    """A module whose `main` is what `build(builder, *parameters)` writes; all parameters are called x."""
+    builder = relax.BlockBuilder()
+    parameters = [relax.Var("x", kind) for kind in kinds or (relax.TensorType(SHAPE, "float32"),)]
+    with builder.function("main", parameters):
+        if dataflow:
+            with builder.dataflow():
+                result = builder.emit_output(build(builder, *parameters))
+        else:
+            result = build(builder, *parameters)
+        builder.emit_func_output(result)
+    return builder.get()
+
+
+def convolved(builder: Any, value: Any) -> Any:
+    weights = np.random.default_rng(1).normal(0, 0.2, (8, 3, 3, 3)).astype(np.float32)
+    return builder.emit(op.nn.conv2d(value, relax.const(weights), padding=[1, 1]))
+
+
+def same_as_on_the_cpu(mod: Any, **options: Any) -> Any:
+    """The partitioned module, whose outputs are those of the module itself."""
+    made, report = partitioned(mod, **options)
+    assert calls(made).count(RUN) == len(report.partitions) == 1
+    values = [harness.random(SHAPE, seed) for seed, _ in enumerate(mod["main"].params)]
+    for found, expected in zip(harness.run(harness.compiled(made), *values), on_the_cpu(mod, *values), strict=True):
+        np.testing.assert_allclose(found, expected, atol=FLOAT16 * np.abs(expected).max())
+    return made
+
+
+def test_bindings_outside_of_dataflow_blocks() -> None:
+    mod = plain(lambda builder, x: builder.emit(op.nn.relu(convolved(builder, x))), dataflow=False)
+    assert calls(same_as_on_the_cpu(mod)) == [RUN]
+
+
+def test_a_private_function_is_written_in_line() -> None:
+    inner = plain(convolved)["main"].without_attr("global_symbol")
+    builder = relax.BlockBuilder()
+    variable = builder.add_func(inner, "inner")
+    x = relax.Var("x", relax.TensorType(SHAPE, "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            result = builder.emit_output(op.nn.relu(builder.emit(relax.Call(variable, [x]))))
+        builder.emit_func_output(result)
+    assert calls(same_as_on_the_cpu(builder.get())) == [RUN]
+
+
+def test_a_public_function_is_named() -> None:
+    builder = relax.BlockBuilder()
+    variable = builder.add_func(plain(convolved)["main"].with_attr("global_symbol", "inner"), "inner")
+    x = relax.Var("x", relax.TensorType(SHAPE, "float32"))
+    with builder.function("main", [x]):
+        builder.emit_func_output(builder.emit(relax.Call(variable, [x])))
+    with pytest.raises(ModelError, match="'main' calls inner"):
+        partitioned(builder.get())
+
+
+def test_casts_that_say_nothing_new_go() -> None:
+    kind = relax.TensorType((1, 8, *SHAPE[2:]), "float32")
+    same_as_on_the_cpu(plain(lambda builder, x: builder.emit(op.nn.relu(builder.match_cast(convolved(builder, x), kind)))))
+
+
+def test_nested_tuples() -> None:
+    def build(builder: Any, x: Any) -> Any:
+        value = convolved(builder, x)
+        return relax.Tuple([value, relax.Tuple([builder.emit(op.nn.relu(value)), value])])
+
+    made, report = partitioned(plain(build))
+    assert calls(made) == [RUN] and len(report.partitions) == 1
+    machine = relax.VirtualMachine(harness.compiled(made), tvm.cpu())
+    first, (second, third) = machine["main"](rknn_ep_tvm.as_tensor(harness.random(SHAPE)))
+    np.testing.assert_array_equal(second.numpy(), np.maximum(first.numpy(), 0))
+    np.testing.assert_array_equal(third.numpy(), first.numpy())
+
+
+def test_what_has_its_shape_at_run_time_stays() -> None:
+    def build(builder: Any, x: Any) -> Any:
+        value = convolved(builder, x)
+        return relax.Tuple([value, builder.emit(op.negative(builder.emit(op.unique(value, sorted=True))))])
+
+    mod, report = partitioned(plain(build))
+    assert calls(mod) == [RUN, "relax.unique", "relax.negative"]
+    assert sorted(report.to_dict()["sections"]["relax"].values())[1] == "relax.unique: there is no converter for this operator"
+    assert sorted(report.to_dict()["sections"]["relax"].values())[0] == "relax.negative: its shapes are known at run time only"
+
+
+def test_parameters_of_one_name_and_float64(tmp_path: Path) -> None:
+    """Each has its own samples: the second is x_1, as in the report."""
+    kinds = [relax.TensorType(SHAPE, kind) for kind in ("float32", "float64")]
+
+    def build(builder: Any, x: Any, other: Any) -> Any:
+        return builder.emit(op.add(convolved(builder, x), convolved(builder, builder.emit(op.astype(other, "float32")))))
+
+    values = harness.random((24, *SHAPE[1:]), seed=5)
+    np.savez(tmp_path / "samples.npz", x=values, x_1=100 * values.astype(np.float64))
+    mod, _ = partitioned(plain(build, *kinds), calibration=tmp_path / "samples.npz")
+    one, other = values[:1], 100 * values[1:2].astype(np.float64)
+    (found,), (expected,) = harness.run(harness.compiled(mod), one, other), on_the_cpu(plain(build, *kinds), one, other)
+    cosine = np.vdot(found, expected) / np.linalg.norm(found) / np.linalg.norm(expected)
+    assert cosine > 0.99  # int8; ranges of the other's samples would clip all but a hundredth
+
+
+def test_a_tuple_parameter_and_what_is_no_module() -> None:
+    kind = relax.TupleType([relax.TensorType(SHAPE, "float32")])
+    with pytest.raises(ModelError, match="'x' is no tensor"):
+        partitioned(plain(lambda builder, x: convolved(builder, relax.TupleGetItem(x, 0)), kind))
+    with pytest.raises(ModelError, match="from_onnx takes models"):
+        partitioned("model.onnx")
+
+
+def test_the_pipeline_says_when_the_npu_gets_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    mod = plain(lambda builder, x: builder.emit(op.cumsum(x, axis=1)))
+    harness.compiled(mod)
+    assert "nothing of the module runs on the NPU" in caplog.text
+    other = tvm.IRModule({"forward": mod["main"].with_attr("global_symbol", "forward")})
+    harness.compiled(other)
+    assert "no function 'main'" in caplog.text
+
+
 def test_control_flow_is_refused() -> None:
     builder = relax.BlockBuilder()
     x, condition = relax.Var("x", relax.TensorType(SHAPE, "float32")), relax.Var("c", relax.TensorType((), "bool"))

@@ -42,13 +42,15 @@ def to_onnx(function: relax.Function, name: str = "main") -> Converted:
         name: of the graph.
 
     Raises:
-        ShapeError: a tensor has a symbolic dimension; the message names it and the way to bind it.
-        ModelError: the function has control flow, or gives something that is no tensor.
+        ShapeError: a parameter has a symbolic dimension; the message names it and the way to bind it.
+        ModelError: the function has control flow, or a parameter that is no tensor.
+
+    Calls whose shapes are known at run time only are opaque, as those without a counterpart are; results of theirs and
+    those that are no tensors are not among the graph's outputs.
     """
     walker = _Walker()
     parameters = [(one, walker.parameter(one)) for one in function.params]
-    outputs = walker.body(function.body, top=True)
-    names = outputs if isinstance(outputs, list) else [outputs]
+    names = [text for text in _flat(walker.body(function.body, top=True)) if text in walker.types]
     results = walker.results(names)
     graph = helper.make_graph(
         walker.graph.nodes,
@@ -61,6 +63,12 @@ def to_onnx(function: relax.Function, name: str = "main") -> Converted:
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="rknn_ep_tvm")
     return Converted(model, tuple(walker.makers), walker.values, walker.reasons)
+
+
+def parameter_names(function: relax.Function) -> list[str]:
+    """The parameters' names in the ONNX graph: a name that an earlier one has gets a number."""
+    graph = GraphWriter()
+    return [graph.fresh(parameter.name) for parameter in function.params]
 
 
 class _Walker:
@@ -77,7 +85,9 @@ class _Walker:
     def parameter(self, variable: relax.Var) -> str:
         """A graph input."""
         if not isinstance(variable.ty, relax.TensorType):
-            raise ModelError(f"parameter '{variable.name}' is no tensor")
+            raise ModelError(
+                f"parameter '{variable.name}' is no tensor", remedy="Give the tensors of a tuple as parameters of their own."
+            )
         name = self.graph.fresh(variable.name)
         self._remember(name, variable.ty, variable.name)
         self.values[variable] = name
@@ -112,7 +122,8 @@ class _Walker:
         if isinstance(expression, relax.Tuple):
             return [self.value(field) for field in expression.fields]
         if isinstance(expression, relax.TupleGetItem):
-            return self.value(expression.tuple_value)[expression.index]
+            fields = self.value(expression.tuple_value)
+            return fields[expression.index] if isinstance(fields, list) else None
         if isinstance(getattr(expression, "value", None), tvm.runtime.Tensor):
             return self._constant(expression)
         return None
@@ -140,7 +151,7 @@ class _Walker:
         self.makers += [variable if top else None] * (len(self.graph.nodes) - before)
         fields = list(call.ty.fields) if isinstance(call.ty, relax.TupleType) else [call.ty]
         for text, kind in zip(made if isinstance(made, list) else [made], fields, strict=True):
-            if isinstance(kind, relax.TensorType):
+            if isinstance(kind, relax.TensorType) and is_static(kind):
                 self._remember(text, kind, variable.name)
         return made
 
@@ -150,6 +161,8 @@ class _Walker:
         try:
             if operator not in CONVERTERS:
                 raise UnsupportedCallError("there is no converter for this operator")
+            if not is_static(call.ty) or any(text is not None and text not in self.types for text in _flat(inputs)):
+                raise UnsupportedCallError("its shapes are known at run time only")
             return CONVERTERS[operator](CallWriter(self.graph, call, inputs, name))
         except UnsupportedCallError as error:
             del self.graph.nodes[before:]
@@ -158,7 +171,7 @@ class _Walker:
 
     def _opaque(self, call: relax.Call, operator: str, inputs: list[Any], name: str) -> Any:
         """A node that only says what there is: its tensors and its name."""
-        flat = [text for entry in inputs for text in (entry if isinstance(entry, list) else [entry]) if isinstance(text, str)]
+        flat = [text for text in _flat(inputs) if text is not None]
         several = isinstance(call.ty, relax.TupleType)
         outputs = [self.graph.fresh(name) for _ in (call.ty.fields if several else [call.ty])]
         kind = operator.removeprefix("relax.").replace(".", "_")
@@ -175,6 +188,20 @@ class _Walker:
 
     def _remember(self, name: str, kind: relax.TensorType, owner: str) -> None:
         self.types[name] = (_element_type(kind), _dimensions(kind, owner))
+
+
+def is_static(kind: Any) -> bool:
+    """Whether every dimension of a type is a number; of what is no tensor nothing is asked."""
+    if isinstance(kind, relax.TupleType):
+        return all(is_static(field) for field in kind.fields)
+    if not isinstance(kind, relax.TensorType):
+        return True
+    return kind.shape is not None and all(isinstance(dim, tvm.tirx.IntImm) for dim in kind.shape)
+
+
+def _flat(value: Any) -> list[Any]:
+    """Names in nested lists, in order."""
+    return [text for entry in value for text in _flat(entry)] if isinstance(value, list) else [value]
 
 
 def _value(name: str, kind: relax.TensorType) -> onnx.ValueInfoProto:
