@@ -81,7 +81,7 @@ def compile_partition(request: CompileRequest) -> CompileResult:
         job = _build(copy.content, settings, dataset, files, settings.timeout, request.cancel)
     except ToolkitError as error:
         keep = request.options.get("keep_failing")
-        attempt = partial(_attempt, settings=settings, by_vendor=by_vendor, cancel=request.cancel)
+        attempt = partial(attempt_piece, settings=settings, by_vendor=by_vendor, cancel=request.cancel)
         known = [node.name for node in onnx.load_model_from_string(request.model).graph.node]
         folder = Path(keep) if keep else None
         found = locate(copy.content, attempt, error, name=origin, keep=folder, known=known, seconds=settings.timeout)
@@ -133,7 +133,7 @@ def _for_socs_without_float(error: ToolkitError, request: CompileRequest) -> Too
     return error
 
 
-def _attempt(
+def attempt_piece(
     piece: bytes, seconds: float, *, settings: Settings, by_vendor: bool, cancel: threading.Event
 ) -> ToolkitError | None:
     """How a piece of a partition that failed fails, or None: it builds. Calibrated with noise: its tensors were never seen."""

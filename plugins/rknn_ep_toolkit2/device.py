@@ -10,7 +10,9 @@ through files in memory.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import ml_dtypes
@@ -21,7 +23,10 @@ from onnx.helper import tensor_dtype_to_np_dtype
 from rknn_ep.artifact.bundle import Bundle
 from rknn_ep.artifact.native_text import NativeDescription
 from rknn_ep.errors import CompileError, ExecutionError
+from rknn_ep_toolkit2.compiler import attempt_piece
 from rknn_ep_toolkit2.dataset import dataset_files
+from rknn_ep_toolkit2.errors import ToolkitError
+from rknn_ep_toolkit2.isolate import locate
 from rknn_ep_toolkit2.settings import Settings
 from rknn_ep_toolkit2.vendor_copy import VendorCopy, vendor_copy
 from rknn_ep_toolkit2.worker import RemoteSession, workers
@@ -99,14 +104,31 @@ class VendorSimulator:
 
 
 class Toolkit2Executor:
-    """A bundle in the vendor's simulator: what `device=toolkit2` runs."""
+    """A bundle in the vendor's simulator: what `device=toolkit2` runs.
+
+    Raises:
+        ToolkitError: there is no toolkit, or it refuses the model; the message names the node.
+    """
 
     def __init__(self, bundle: Path, options: Mapping[str, str]) -> None:
         opened = Bundle.open(bundle)
         description = NativeDescription.from_text(opened.read("native.txt").decode(), f"{bundle}: native.txt")
-        copy = vendor_copy(simulation_of(opened), description.partition)
+        content = simulation_of(opened)
+        copy = vendor_copy(content, description.partition)
         settings = Settings.of(options.get("target", description.target), description.precision, options)
-        self._simulator = VendorSimulator(copy, settings)
+        try:
+            self._simulator = VendorSimulator(copy, settings)
+        except ToolkitError as error:
+            keep = options.get("keep_failing")
+            raise locate(
+                copy.content,
+                partial(attempt_piece, settings=settings, by_vendor=False, cancel=Event()),
+                error,
+                name=f"{description.partition} for {settings.target}",
+                keep=Path(keep) if keep else None,
+                known=[node.name for node in onnx.load_model_from_string(content).graph.node],
+                seconds=settings.timeout,
+            ) from error
 
     def run(self, inputs: Sequence[Array]) -> Sequence[Array]:
         """Arrays in the order of the bundle's inputs -> arrays in the order of its outputs."""

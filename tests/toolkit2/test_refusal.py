@@ -155,6 +155,23 @@ def test_strict_makes_the_same_an_error(toolkit: Toolkit, optimist: None, tmp_pa
     assert not (tmp_path / "ctx.onnx").exists()
 
 
+def test_a_session_on_the_vendors_simulator_names_the_node_too(toolkit: Toolkit, optimist: None, tmp_path: Path) -> None:
+    import onnxruntime as ort
+
+    source = network_with_a_cubic_resize(tmp_path / "model.onnx")
+    options = {
+        "target": "rk3588",
+        "precision": "fp16",
+        "device": "toolkit2",
+        "strict": "1",
+        "keep_failing": str(tmp_path / "kept"),
+    }
+    rknn_ep.register()
+    with pytest.raises(Exception, match=r"(?s)crashed \(SIGSEGV\).*because of Resize 'up'.*exclude_nodes=up"):
+        ort.InferenceSession(source, providers=[(rknn_ep.get_ep_name(), options), "CPUExecutionProvider"])
+    assert [path.name for path in (tmp_path / "kept").glob("*.onnx")] == ["rknn_0_for_rk3588.onnx"]
+
+
 def test_two_processes_compile_the_same_model_into_one_cache(toolkit: Toolkit, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(chain(6, {}, channels=64, size=64))
     code = (
