@@ -148,7 +148,7 @@ def simulation_of(bundle: Bundle) -> bytes:
     if MODEL not in bundle.names:
         raise CompileError(
             f"{bundle.origin} holds no simulation, so the vendor's simulator has nothing to build",
-            remedy="Compile the model without --strip-simulation.",
+            remedy="Compile the model without --strip-simulation. A .rknn that was wrapped has none.",
         )
     return join(bundle.read(MODEL), bundle.read(WEIGHTS) if WEIGHTS in bundle.names else b"")
 

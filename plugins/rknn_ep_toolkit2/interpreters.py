@@ -31,8 +31,9 @@ def interpreter(named: Path | None) -> tuple[Path, tuple[int, int]]:
     """
     if named is not None:
         wanted = _as_version(str(named))
-        path = next(_candidates(wanted), None) if wanted in PYTHONS else None
-        path = path or find_python(named, how_to_get_a_python())
+        path = next(_candidates(wanted), None) if wanted else find_python(named, how_to_get_a_python())
+        if path is None:
+            raise ToolkitError(f"Python {named} is not found", kind="environment", remedy=how_to_get_a_python())
         version = _version(path)
         if version is None:
             raise ToolkitError(
@@ -59,10 +60,10 @@ def interpreter(named: Path | None) -> tuple[Path, tuple[int, int]]:
     )
 
 
-def _as_version(text: str) -> tuple[int, int]:
-    """3.11 as (3, 11); (0, 0) for what is no version: a path or a command."""
+def _as_version(text: str) -> tuple[int, int] | None:
+    """3.11 as (3, 11); None for what is no version: a path or a command."""
     found = re.fullmatch(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _candidates(version: tuple[int, int]) -> Iterator[Path]:

@@ -43,6 +43,7 @@ def verify(
 
     Operators are fed with what the vendor's simulator had, so that each difference is shown where it is made.
     """
+    from rknn_ep.artifact.bundle import RKNN_SUFFIX
     from rknn_ep.artifact.epcontext import read_epcontext
     from rknn_ep.options import Options
     from rknn_ep_toolkit2.feeding import samples_of
@@ -50,6 +51,11 @@ def verify(
 
     parsed = Options.parse(options)
     text = {name: value for name, value in parsed.as_text().items() if name != "target" or "target" in options}
+    if model.suffix == RKNN_SUFFIX:
+        raise ArtifactError(
+            f"{model} is a .rknn, which the vendor's simulator does not load",
+            remedy="Verify the model that rknn-ep compile writes without --format rknn.",
+        )
     compiled = read_epcontext(model)
     if not compiled.own:
         raise ArtifactError(f"{model} holds no partition of rknn_ep", remedy="Compile it first: rknn-ep compile.")

@@ -144,6 +144,8 @@ def _plugin_options(given: Iterable[str]) -> dict[str, str]:
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or "." not in key:
-            raise OptionError(f"--option takes PLUGIN.KEY=VALUE, not '{text}'", remedy="Example: --option simulator.trace=1")
+            own = f"--{key.replace('_', '-')}" if key in {flag.option for flag in FLAGS} else ""
+            remedy = f"{key} has a flag of its own: {own}." if own else "Example: --option simulator.trace=1"
+            raise OptionError(f"--option takes PLUGIN.KEY=VALUE, not '{text}'", remedy=remedy)
         options[key] = value
     return options

@@ -53,6 +53,7 @@ def test_a_wrong_option_is_usage_and_names_the_nearest(rknn_ep: Run, model: Path
 
 def test_a_plugin_option_is_checked(rknn_ep: Run, model: Path) -> None:
     assert "--option takes PLUGIN.KEY=VALUE" in rknn_ep("partition", model, "--option", "trace").stderr
+    assert "flag of its own: --input-shapes" in rknn_ep("partition", model, "--option", "input_shapes=x:1").stderr
     result = rknn_ep("partition", model, "--option", "acme.trace=1")
     assert (result.code, "'acme' that is not installed" in result.stderr) == (2, True)
 

@@ -85,6 +85,12 @@ def test_verify_of_a_model_that_is_not_compiled_says_so(folder: Path) -> None:
     assert done.returncode == 1 and "holds no partition of rknn_ep" in done.stderr
 
 
+def test_verify_of_a_bare_rknn_says_what_it_takes(tmp_path: Path) -> None:
+    (tmp_path / "net.rknn").write_bytes(b"RKNN")
+    done = command("verify", tmp_path / "net.rknn", "--inputs", tmp_path)
+    assert done.returncode == 1 and "is a .rknn, which the vendor's simulator does not load" in done.stderr
+
+
 def test_wrapped_files_load_by_their_own_description(toolkit: Toolkit, folder: Path) -> None:
     from rknn_ep.artifact.epcontext import read_epcontext
 

@@ -263,7 +263,7 @@ def test_an_interpreter_may_be_named_by_its_version(tmp_path: Path) -> None:
     if running in PYTHONS:
         assert interpreter(Path(".".join(map(str, running))))[1] == running
     error = error_of(interpreter, Path("3.5"))
-    assert "is not a Python interpreter" in error.message
+    assert error.message == "Python 3.5 is not found"
     assert "Install Python 3.12" in error.remedy
 
 
