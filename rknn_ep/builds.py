@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rknn_ep.artifact.cache import Cache
 from rknn_ep.compilation import Ahead, Chosen
-from rknn_ep.errors import StrictError
+from rknn_ep.errors import CalibrationError, StrictError
 from rknn_ep.options import Options
 from rknn_ep.plugins import plugins
 from rknn_ep.records import Target
@@ -69,6 +69,7 @@ def build_key(model_hash: str, options: Options, cache: Cache, chosen: Chosen, a
     parts = [f"model={model_hash}"]
     # Where the calibration data lies is no part of what it is.
     parts += [f"{name}={value}" for name, value in sorted(identity(options).items()) if name != "calibration"]
+    require_calibration(options)
     if options.calibration is not None:
         parts.append(f"calibration-content={content_hash(options.calibration, cache.directory)}")
         parts.append(f"onnxruntime={version('onnxruntime')}")
@@ -77,6 +78,18 @@ def build_key(model_hash: str, options: Options, cache: Cache, chosen: Chosen, a
     if ahead is not None and ahead.also_targets:
         parts.append(f"also={','.join(ahead.also_targets)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def require_calibration(options: Options) -> None:
+    """Before anything is done for it: a path that was mistyped is no reason to go on without data.
+
+    Raises:
+        CalibrationError: the options name calibration data that is not there.
+    """
+    if options.calibration is not None and not options.calibration.exists():
+        raise CalibrationError(
+            f"there is no calibration data at {options.calibration}", remedy="Give a folder, .npz, .npy or list file."
+        )
 
 
 def identity(options: Options) -> dict[str, str]:

@@ -125,6 +125,7 @@ def quantize(model: Source, output: str | Path, *, progress: Progress | None = N
     from rknn_ep.quantization.stitch import replace_partitions
 
     parsed = Options.parse(options)
+    builds.require_calibration(parsed)
     plan = plan_model(model, parsed)
     if plan.precision == "fp16":
         raise CalibrationError(

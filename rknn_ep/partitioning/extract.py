@@ -37,7 +37,8 @@ def extract(view: View, partition: Partition) -> ir.Model:
     def copy_of(value: ir.Value) -> ir.Value:
         name = value.name or ""
         if name not in copies:
-            tensor = value.const_value if name in source.initializers else None
+            # The default of an input is no constant: a program may override it, and then feeds the partition.
+            tensor = value.const_value if name in source.initializers and not value.is_graph_input() else None
             copies[name] = ir.Value(name=name, shape=value.shape, type=value.type, const_value=tensor)
         return copies[name]
 

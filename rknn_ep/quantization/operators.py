@@ -93,7 +93,7 @@ def data_inputs(node: ir.Node) -> list[int]:
 
 def constant(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
     """The array of an initializer, else None."""
-    if value is None or value.const_value is None:
+    if value is None or value.const_value is None or value.is_graph_input():  # an input's is a default, which may be overridden
         return None
     array: np.ndarray[Any, Any] = value.const_value.numpy()
     return array

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from rknn_ep.quantization.correction import ChannelMeans, correctable
 from rknn_ep.quantization.equalization import Joint, Loudness, equalize, joints
 from rknn_ep.quantization.existing import holds_quantized_nodes, to_qdq
 from rknn_ep.quantization.qdq import QuantizedModel, Scheme, quantize, scheme_for, tensors_to_observe
-from rknn_ep.quantization.samples import open_samples
+from rknn_ep.quantization.samples import Samples, open_samples
 from rknn_ep.records import Calibrator, FloatExecutor
 
 EQUALIZING_SAMPLES = 8
@@ -60,14 +61,7 @@ def quantize_plans(
     calibrator = manager.calibrators().get(method)
     if calibrator is None:
         raise OptionError(f"unknown calibration method '{method}': {nearest(method, manager.calibrators())}")
-    samples = open_samples(
-        options.calibration,
-        [tensor_facts(value) for value in plan.view.model.graph.inputs],
-        mean=options.mean,
-        std=options.std,
-        color=options.color,
-        resize=options.resize,
-    )
+    samples = _open_samples(plan, options.calibration, options)
     scheme = replace(
         scheme_for(plan.precision, options.per_channel),
         everything="fp16" not in plan.target.precisions,
@@ -98,6 +92,21 @@ def quantize_plans(
         "partitions": {part.name: dict(result.notes) for part, result in zip(plan.partitions, made, strict=True)},
     }
     return narrowed, notes
+
+
+def _open_samples(plan: Plan, path: Path, options: Options) -> Samples:
+    """The calibration data for the plan's graph; inputs with a default value (initializers among the inputs) keep it."""
+    inputs = plan.view.model.graph.inputs
+    samples = open_samples(
+        path,
+        [tensor_facts(value) for value in inputs if not value.is_initializer()],
+        mean=options.mean,
+        std=options.std,
+        color=options.color,
+        resize=options.resize,
+    )
+    defaults = {value.name or "": value.const_value.numpy() for value in inputs if value.const_value is not None}
+    return samples.beside(defaults) if defaults else samples
 
 
 def _narrowed(plan: Plan, made: Sequence[QuantizedModel]) -> list[ir.Model | None]:
@@ -237,14 +246,7 @@ def partition_samples(
     if options.calibration is None:
         raise CalibrationError("there is no calibration data", remedy="Set the option calibration.")
     graph = plan.view.model.graph
-    samples = open_samples(
-        options.calibration,
-        [tensor_facts(value) for value in graph.inputs],
-        mean=options.mean,
-        std=options.std,
-        color=options.color,
-        resize=options.resize,
-    )
+    samples = _open_samples(plan, options.calibration, options)
     pictures = {camera.picture for camera in cameras_of(plan.view, part)}
     inner = [name for name in part.inputs if name not in {value.name for value in graph.inputs}]
     model = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -37,6 +37,10 @@ class Samples:
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         return self._open()
+
+    def beside(self, constant: Mapping[str, Array]) -> Samples:
+        """The same, with arrays that every sample holds."""
+        return replace(self, _open=lambda: ({**constant, **sample} for sample in self))
 
 
 def open_samples(

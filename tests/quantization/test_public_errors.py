@@ -73,6 +73,32 @@ def test_an_empty_folder_and_a_list_that_names_nothing(model: Path, tmp_path: Pa
         quantize(model, tmp_path / "list.txt")
 
 
+def test_data_that_is_not_there_is_missed_even_where_nothing_goes_to_the_npu(model: Path, tmp_path: Path) -> None:
+    for work in (rknn_ep.quantize, rknn_ep.compile):
+        with pytest.raises(CalibrationError, match=r"no calibration data at .*fotos\n"):
+            work(model, tmp_path / "out.onnx", calibration=tmp_path / "fotos", exclude_ops="Conv,Add")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_inputs_with_a_default_need_no_data(model: Path, tmp_path: Path) -> None:
+    """Old exporters list every weight among the inputs."""
+    proto, arrays = onnx.load(model), samples()
+    weight = proto.graph.initializer[0]
+    proto.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(arrays["state"][:1], "state"))
+    onnx.save(proto, tmp_path / "defaults.onnx")
+    np.save(tmp_path / "image.npy", arrays["image"])
+    quantize(tmp_path / "defaults.onnx", tmp_path / "image.npy")
+    feeds = {"image": arrays["image"][:1]}
+    got, wanted = run_file(tmp_path / "qdq.onnx", feeds), run_file(tmp_path / "defaults.onnx", feeds)
+    # Eight bits over the sum and what goes into it, and weights: a few steps of about 0.1.
+    assert np.abs(got - wanted).max() < 0.3
+    # A default is no constant: what a program feeds instead counts.
+    other = {name: array[1:2] for name, array in arrays.items()} | {"w": -onnx.numpy_helper.to_array(weight)}
+    got, others = run_file(tmp_path / "qdq.onnx", other), run_file(tmp_path / "defaults.onnx", other)
+    assert np.abs(got - others).max() < 0.5 < np.abs(others - wanted).max()
+
+
 def test_a_list_with_two_files_a_line_is_calibrated(model: Path, tmp_path: Path) -> None:
     arrays = samples(20)
     lines = []
