@@ -13,6 +13,7 @@ from typing import Any
 
 from rknn_ep.errors import OptionError, nearest
 from rknn_ep.plugins import PluginManager, plugins
+from rknn_ep.records import Target
 from rknn_ep.shapes import ShapeSet, parse_dynamic_input, parse_input_shapes
 
 PRECISIONS = ("auto", "int8", "int16", "fp16")
@@ -21,6 +22,10 @@ SIMULATIONS = ("fast", "exact")
 QUANTIZERS = ("ours", "toolkit2")
 COLORS = ("rgb", "bgr", "gray")
 RESIZES = ("stretch", "crop", "pad")
+MOST_CONTEXTS = 64
+"""As the native library has it."""
+MOST_THREADS = 1024
+"""As the simulator has it."""
 DEFAULT_TARGET = "rk3588"
 DEFAULT_CALIBRATION_METHOD = "mmse"
 
@@ -151,7 +156,7 @@ def _boolean(key: str, value: Any) -> bool:
     raise OptionError(f"option '{key}' is 0 or 1, not '{value}'")
 
 
-def _integer(minimum: int) -> Any:
+def _integer(minimum: int, maximum: int | None = None) -> Any:
     def parse(key: str, value: Any) -> int:
         try:
             number = int(str(value))
@@ -159,6 +164,8 @@ def _integer(minimum: int) -> Any:
             raise OptionError(f"option '{key}' is a whole number, not '{value}'") from None
         if number < minimum:
             raise OptionError(f"option '{key}' is at least {minimum}, not {number}")
+        if maximum is not None and number > maximum:
+            raise OptionError(f"option '{key}' is at most {maximum}, not {number}")
         return number
 
     return parse
@@ -206,6 +213,21 @@ def _core_mask(key: str, value: Any) -> str:
     return text
 
 
+def require_core_mask(text: str, target: Target) -> None:
+    """Refuse cores that the SoC has not, where the SoC is known: a compiled model says its own only when it is loaded.
+
+    Raises:
+        OptionError: names what the SoC takes.
+    """
+    if text == "auto" or (text == "all" and target.core_masks):
+        return
+    if not target.core_masks:
+        raise OptionError(f"option 'core_mask' is not for {target.name}, which has a single core: leave it out, not '{text}'")
+    if text != "all" and int(text, 0) not in target.core_masks:
+        valid = ", ".join(map(str, target.core_masks))
+        raise OptionError(f"option 'core_mask' of {target.name} is auto, all or one of {valid}, not '{text}'")
+
+
 def _plugin_option(key: str, value: Any, manager: PluginManager) -> str:
     owner = key.split(".", 1)[0]
     names = [origin.plugin for origin in manager.origins()]
@@ -241,9 +263,9 @@ _PARSERS: dict[str, Any] = {
     "report": _path,
     "keep_failing": _path,
     "core_mask": _core_mask,
-    "contexts": _integer(1),
+    "contexts": _integer(1, MOST_CONTEXTS),
     "io_mode": _choice(*IO_MODES),
     "simulation": _choice(*SIMULATIONS),
-    "simulation_threads": _integer(1),
+    "simulation_threads": _integer(1, MOST_THREADS),
     "strict": _boolean,
 }

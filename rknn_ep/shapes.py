@@ -68,6 +68,10 @@ def parse_input_shapes(value: Any) -> tuple[dict[str, tuple[int, ...]], dict[str
                 continue
             name, equals, size = part.rpartition("=")
             if equals and name:
+                if "," in size:
+                    raise OptionError(
+                        f"input_shapes: '{part}': did you mean '{name}:{size}'? A shape follows ':', one dimension '='."
+                    )
                 dimensions[name] = _positive(size)
                 continue
         except ValueError as error:
@@ -132,7 +136,10 @@ def _shape_text(name: str, item: Any) -> str:
 
 
 def _positive(value: Any) -> int:
-    number = int(value)
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise ValueError(f"{number} is not a positive dimension")
+        raise ValueError(f"{str(value).strip() or 'nothing'} is not a positive dimension")
     return number

@@ -49,8 +49,10 @@ std::shared_ptr<Executor> Provider::open(const PlannedPartition& partition, cons
   if (partition.python_run != nullptr) {
     return open_python_executor(interface, partition.python_id, partition.python_run, partition.python_close);
   }
-  return open_rknn_executor(BundleSource::open_file(partition.bundle_path), partition.library_path, settings_.options,
-                            &api_);
+  KeyValues options = settings_.options;
+  options.set("target",
+              partition.target);  // as planning understood it: names are matched in any case, and may be aliases
+  return open_rknn_executor(BundleSource::open_file(partition.bundle_path), partition.library_path, options, &api_);
 }
 
 }  // namespace rknn_ep

@@ -1,9 +1,12 @@
 #include "onnxruntime/session_settings.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <numeric>
+#include <string_view>
 #include <vector>
 
 #include "onnxruntime/status.h"
@@ -45,6 +48,15 @@ std::vector<std::string> names() {
   return found;
 }
 
+// Words of a fixed choice, as rknn_ep/options.py reads them: in any case.
+std::string choice(const std::string& key, std::string value) {
+  static constexpr std::string_view kChoices[] = {"core_mask", "io_mode", "simulation", "target"};
+  if (std::find(std::begin(kChoices), std::end(kChoices), key) != std::end(kChoices)) {
+    std::transform(value.begin(), value.end(), value.begin(), [](unsigned char one) { return std::tolower(one); });
+  }
+  return value;
+}
+
 bool is_on(const std::string& value) { return value == "1" || value == "true" || value == "True" || value == "on"; }
 
 }  // namespace
@@ -61,8 +73,10 @@ SessionSettings SessionSettings::read(const ort::OrtApi& api, const ort::OrtSess
   for (size_t index = 0; index < count; ++index) {
     const std::string key = keys[index];
     const std::string value = values[index];
-    if (key.compare(0, std::strlen(kPrefix), kPrefix) == 0)
-      settings.options.set(key.substr(std::strlen(kPrefix)), value);
+    if (key.compare(0, std::strlen(kPrefix), kPrefix) == 0) {
+      const std::string name = key.substr(std::strlen(kPrefix));
+      settings.options.set(name, choice(name, value));
+    }
     if (key == "ep.context_enable") settings.context_enable = value == "1";
     if (key == "ep.context_embed_mode") settings.context_embed = value == "1";
     if (key == "ep.context_file_path") settings.context_path = value;

@@ -20,7 +20,8 @@ from enum import IntEnum
 from urllib.parse import unquote
 
 from rknn_ep.errors import CompileError, ExecutionError, OptionError, RknnEpError
-from rknn_ep.options import Options
+from rknn_ep.options import Options, require_core_mask
+from rknn_ep.plugins import plugins
 from rknn_ep_onnxruntime.interruption import raise_in_caller
 from rknn_ep_onnxruntime.native import encoded, library
 
@@ -130,7 +131,9 @@ def _options(given: Mapping[str, str]) -> Options:
     own = {key: value for key, value in given.items() if not key.startswith(HOST_PREFIX)}
     if given.get(f"{HOST_PREFIX}disable_cpu_fallback") == "1":
         own["strict"] = "1"  # the session's own way to ask for it
-    return Options.parse(own)
+    options = Options.parse(own)
+    require_core_mask(options.core_mask, plugins().target(options.target))
+    return options
 
 
 def _parse(text: str) -> dict[str, str]:

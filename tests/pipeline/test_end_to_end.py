@@ -201,6 +201,25 @@ def test_batches_above_one_run(tmp_path: Path) -> None:
     np.testing.assert_allclose(together, alone, rtol=2**-9, atol=2**-9)
 
 
+@pytest.mark.parametrize(("target", "mask", "words"), [("rk3588", "9", "1, 2, 4, 3, 7"), ("rk3566", "all", "single core")])
+def test_cores_that_the_soc_has_not_fail_the_session(model_path: Path, target: str, mask: str, words: str) -> None:
+    with pytest.raises(Exception, match=words):
+        session(model_path, target=target, core_mask=mask, precision="fp16")
+    session(model_path, target=target, precision="fp16")
+
+
+def test_words_of_options_are_read_in_any_case(model_path: Path, tmp_path: Path) -> None:
+    """In Python, which plans, and in the native library, which runs."""
+    shouted = {"target": "RK3588", "simulation": "Exact", "io_mode": "ZERO_COPY", "core_mask": "ALL"}
+    x = np.random.default_rng(5).normal(0, 1, (1, 3, 32, 32)).astype(np.float32)
+    calm = {name: value.lower() for name, value in shouted.items()}
+    expected = session(model_path, strict="1", precision="fp16", min_partition_macs="0", **calm).run(["y"], {"x": x})[0]
+    just_in_time = session(model_path, strict="1", precision="fp16", min_partition_macs="0", **shouted)
+    np.testing.assert_array_equal(just_in_time.run(["y"], {"x": x})[0], expected)
+    rknn_ep.compile(model_path, tmp_path / "ctx.onnx", target="Rk3588", precision="fp16", min_partition_macs=0)
+    np.testing.assert_array_equal(session(tmp_path / "ctx.onnx", **shouted).run(["y"], {"x": x})[0], expected)
+
+
 def test_int8_without_calibration_says_what_to_give(model_path: Path, tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="calibration"):
         rknn_ep.compile(model_path, tmp_path / "ctx.onnx", precision="int8")

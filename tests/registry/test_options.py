@@ -34,6 +34,8 @@ def test_defaults() -> None:
         ({"color": "rbg"}, "option 'color' does not take 'rbg'"),
         ({"strict": "maybe"}, "option 'strict' is 0 or 1, not 'maybe'"),
         ({"contexts": "0"}, "option 'contexts' is at least 1, not 0"),
+        ({"contexts": "65"}, "option 'contexts' is at most 64, not 65"),
+        ({"simulation_threads": "100000"}, "option 'simulation_threads' is at most 1024"),
         ({"contexts": "two"}, "option 'contexts' is a whole number, not 'two'"),
         ({"min_partition_macs": "-1"}, "at least 0"),
         ({"mean": "1,two"}, "option 'mean' is a list of numbers"),
@@ -44,7 +46,9 @@ def test_defaults() -> None:
         ({"input_shapes": "images"}, "'images' is neither name:1,3,480,480 nor dimension=480"),
         ({"input_shapes": "x:1,0"}, "0 is not a positive dimension"),
         ({"input_shapes": ":1,3"}, "is neither"),
-        ({"input_shapes": "x:1,,3"}, "input_shapes: 'x:1,,3'"),
+        ({"input_shapes": "x=1,3,32,32"}, "did you mean 'x:1,3,32,32'? A shape follows ':', one dimension '='"),
+        ({"input_shapes": "n=two"}, "input_shapes: 'n=two': two is not a positive dimension"),
+        ({"input_shapes": "x:1,,3"}, "input_shapes: 'x:1,,3': nothing is not a positive dimension"),
     ],
 )
 def test_a_mistake_is_named_with_what_was_meant(given_options: dict[str, Any], message: str) -> None:
