@@ -56,10 +56,11 @@ def describe(path: Path | None, options: Mapping[str, Any] | None = None) -> dic
     """What the file at `path` is and holds, with the memory it needs; `options` (target, input_shapes) shape the estimate.
 
     Raises:
+        OptionError: no path.
         ArtifactError: it cannot be read, or is none of the kinds.
     """
     if path is None:
-        raise ArtifactError("there is nothing to inspect", remedy="Name a file, or --cache.")
+        raise OptionError("there is nothing to inspect", remedy="Name a file, or --cache.")
     try:
         with path.open("rb") as file:
             magic = file.read(4)

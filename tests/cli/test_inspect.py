@@ -82,9 +82,9 @@ def test_the_cache(rknn_ep: Run, tmp_path: Path) -> None:
 def test_what_is_none_of_them_is_an_error(rknn_ep: Run, tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.zeros(3))
-    for arguments in ((path,), (), (tmp_path,)):
+    for arguments, code in (((path,), 1), ((tmp_path,), 1), ((), 2)):
         result = rknn_ep("inspect", *arguments)
-        assert result.code == 1
+        assert result.code == code
         assert result.stderr.startswith("error: ")
 
 

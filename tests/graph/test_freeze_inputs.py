@@ -44,7 +44,7 @@ def test_dimensions_by_name(batch: int) -> None:
         ({"input_shapes": {"x": (1, 3, 8)}}, r"'x' has 4 dimensions \(batch,3,h,\?\), but 1,3,8 has 3"),
         ({"input_shapes": {"x": (1, 4, 8, 8)}}, r"dimension 1 of input 'x' is fixed at 3, not 4"),
         ({"input_shapes": {"xs": (1, 3, 8, 8)}}, r"no input 'xs': did you mean 'x'\?"),
-        ({"dimensions": {"bacht": 1}}, r"no input of the model has a dimension named 'bacht'. did you mean 'batch'\?"),
+        ({"dimensions": {"bacht": 1}}, r"no input of the model has a dimension named 'bacht': did you mean 'batch'\?"),
         ({"input_shapes": {"x": (1, 3, 8, 8), "y": (2, 3, 8, 8)}}, r"dimension 'batch' is 1 elsewhere, but input 'y' gives it 2"),
         (
             {"input_shapes": {"x": (1, 3, 8, 8)}, "dimensions": {"batch": 2}},

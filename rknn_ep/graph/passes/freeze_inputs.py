@@ -54,10 +54,8 @@ class FreezeInputs(GraphPass):
         known = sorted({dim for value in inputs.values() for dim in names_in(value.shape)})
         for name in self.dimensions:
             if name not in known:
-                hint = (
-                    nearest(name, known) if known else "All its dimensions are fixed or unnamed; give whole shapes by input name."
-                )
-                raise ShapeError(f"input_shapes: no input of the model has a dimension named '{name}'. {hint}")
+                hint = nearest(name, known) if known else "all are fixed or unnamed; give whole shapes by input name."
+                raise ShapeError(f"input_shapes: no input of the model has a dimension named '{name}': {hint}")
 
     def _apply(self, value: ir.Value, given: tuple[int, ...]) -> None:
         text = ",".join(map(str, given))
