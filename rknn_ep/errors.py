@@ -74,6 +74,11 @@ class NotInstalledError(RknnEpError, ImportError):
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Say which valid name is meant, or list them all: "did you mean 'rk3588'? Valid: rk3562, rk3566, ..."."""
     names = sorted(valid)
+    return f"{did_you_mean(name, names)}Valid: {', '.join(names)}."
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """Say which valid name is meant, with a space behind; nothing where none is near. For names that are many."""
+    names = {one.lower(): one for one in sorted(valid)}
     close = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Valid: {', '.join(names)}."
+    return f"did you mean '{names[close[0]]}'? " if close else ""

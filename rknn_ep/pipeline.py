@@ -293,10 +293,13 @@ def make_plan(model: ir.Model, options: Options, manager: PluginManager, precisi
         consume: false to leave `model` as it is, at the price of a copy.
     """
     from rknn_ep.graph import normalize
+    from rknn_ep.partitioning.capability import unknown_exclusions
     from rknn_ep.partitioning.partitioner import plan
 
     target = manager.target(options.target)
     view = normalize(model, input_shapes=options.input_shapes, dimensions=options.dimensions, consume=consume)
+    for sentence in unknown_exclusions(view, options.exclude_nodes, options.exclude_ops):
+        log.warning("%s", sentence)
     return plan(
         view,
         target,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from rknn_ep.errors import did_you_mean
 from rknn_ep.partitioning.camera import VERDICT as CAMERA_VERDICT
 from rknn_ep.partitioning.camera import find_cameras
 from rknn_ep.partitioning.patterns import probed_patterns
@@ -126,6 +127,29 @@ def _excluded(view: View, exclude_nodes: Collection[str], exclude_ops: Collectio
         elif named := names.intersection(exclude_nodes):
             found[view_node.index] = Verdict(Outcome.REFUSED, "excluded", f"exclude_nodes names '{min(named)}'", source="options")
     return found
+
+
+def unknown_exclusions(view: View, exclude_nodes: Collection[str], exclude_ops: Collection[str]) -> list[str]:
+    """What is to stay off the NPU and is not in the model, each in a sentence with the name that may be meant.
+
+    An operator that other models have is no mistake.
+    """
+    if not exclude_nodes and not exclude_ops:
+        return []
+    original = view.original
+    types = {*original.op_types, *(node.node.op_type for node in view.nodes)}
+    said = [
+        f"exclude_ops: there is no operator '{name}'; {did_you_mean(name, types)}".rstrip("; ")
+        for name in sorted({*exclude_ops} - types - {*RULES})
+    ]
+    names = {*original.names, *(name for made in original.wiring.makes for name in made)}
+    for node in view.nodes:
+        names.update((node.node.name or "", *view.wiring.makes[node.index]))
+    names.discard("")
+    return said + [
+        f"exclude_nodes: the model has no node '{name}'; {did_you_mean(name, names)}".rstrip("; ")
+        for name in sorted({*exclude_nodes} - names)
+    ]
 
 
 def table_rule() -> Capability:

@@ -220,6 +220,18 @@ def test_words_of_options_are_read_in_any_case(model_path: Path, tmp_path: Path)
     np.testing.assert_array_equal(session(tmp_path / "ctx.onnx", **shouted).run(["y"], {"x": x})[0], expected)
 
 
+def test_exclusions_that_name_nothing_are_warned_of(model_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    report = rknn_ep.partition(
+        model_path, min_partition_macs=0, exclude_nodes="secnod,relu,c0,zzzzzz", exclude_ops="Cnov,LSTM,Flatten"
+    )
+    assert [record.message for record in caplog.records if "exclude" in record.message] == [
+        "exclude_ops: there is no operator 'Cnov'; did you mean 'Conv'?",
+        "exclude_nodes: the model has no node 'secnod'; did you mean 'second'?",
+        "exclude_nodes: the model has no node 'zzzzzz'",
+    ]
+    assert report.to_dict()["nodes"]
+
+
 def test_int8_without_calibration_says_what_to_give(model_path: Path, tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="calibration"):
         rknn_ep.compile(model_path, tmp_path / "ctx.onnx", precision="int8")
