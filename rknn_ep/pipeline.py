@@ -19,7 +19,7 @@ from rknn_ep import builds
 from rknn_ep.artifact.cache import Cache
 from rknn_ep.builds import Build, BuiltPartition
 from rknn_ep.compilation import Ahead, Chosen, choose_compilers, compile_partitions
-from rknn_ep.errors import CalibrationError, OptionError, RknnEpError, ShapeError, StrictError
+from rknn_ep.errors import CalibrationError, ModelError, OptionError, RknnEpError, ShapeError, StrictError
 from rknn_ep.importing import Source, load_source
 from rknn_ep.options import Options
 from rknn_ep.plugins import PluginManager, plugins
@@ -81,7 +81,7 @@ def compile(
     if format == "rknn" or strip_simulation:
         chosen = _choose_compilers(parsed, plugins(), ahead)
         delivery.require_compiler(chosen.missing, bool(chosen.devices))
-    loaded = load_source(model, parsed)
+    loaded = _uncompiled(load_source(model, parsed))
     built = build(loaded, parsed, progress=progress, ahead=ahead)
     if format == "rknn":
         delivery.write_rknn(built.partitions, Path(output))
@@ -240,8 +240,20 @@ def _build(
 
 def plan_model(model: Source, options: Options, precision: str = "") -> Plan:
     """Plan a model as it comes, in any form that an importer reads; see `make_plan`."""
-    loaded = load_source(model, options)
+    loaded = _uncompiled(load_source(model, options))
     return make_plan(loaded, shape_options(loaded, options)[0], plugins(), precision)
+
+
+def _uncompiled(model: ir.Model) -> ir.Model:
+    """The model itself; ModelError where its partitions are EPContext nodes already: nothing says what is in them."""
+    from rknn_ep.artifact.epcontext_reader import is_ours
+
+    if compiled := [node.name for node in model.graph if is_ours(node)]:
+        raise ModelError(
+            f"the model is compiled already: '{compiled[0]}' is an EPContext node of rknn_ep",
+            remedy="Give the model that it was made of. rknn-ep inspect shows what a compiled one holds, rknn-ep run runs it.",
+        )
+    return model
 
 
 def shape_options(model: ir.Model, options: Options) -> list[Options]:

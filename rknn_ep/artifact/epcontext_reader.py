@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rknn_ep.artifact.bundle import Bundle
 from rknn_ep.artifact.native_text import NativeDescription
 from rknn_ep.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 DOMAIN = "com.microsoft"
 OPERATOR = "EPContext"
@@ -111,6 +114,12 @@ def read_epcontext(path: Path | str) -> EpcontextModel:
         raise ArtifactError(f"{path} is not an ONNX model, or it is cut: {error}") from error
     nodes = [node for node in model.graph.node if node.op_type == OPERATOR and node.domain == DOMAIN]
     return EpcontextModel(path, tuple(_node(node, path) for node in nodes), len(model.graph.node) - len(nodes))
+
+
+def is_ours(node: ir.Node) -> bool:
+    """Whether a node of a graph is a partition that rknn_ep compiled."""
+    source = node.attributes.get("source")
+    return (node.domain, node.op_type) == (DOMAIN, OPERATOR) and source is not None and source.value == SOURCE
 
 
 def resolve_side_file(model: Path, name: str) -> Path:

@@ -49,8 +49,15 @@ def cpu_session(model: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     ort = _onnxruntime()
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
-    with _our_errors(model):
-        return ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    try:
+        with _our_errors(model):
+            return ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    except ExecutionError as error:
+        if "EPContext" not in str(error):
+            raise
+        raise ExecutionError(
+            f"{model} is compiled: the CPU cannot run it", remedy="Name the model that it was made of: --reference model.onnx."
+        ) from error
 
 
 def run(session: onnxruntime.InferenceSession, inputs: Mapping[str, Any], where: object) -> dict[str, Any]:

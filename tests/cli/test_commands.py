@@ -81,6 +81,11 @@ def test_a_compiled_model_runs_and_agrees_with_its_original(rknn_ep: Run, model:
     entry = json.loads(result.stdout)["runs"][0]
     assert entry["outputs"]["logits"]["cosine"] > 0.9999
     assert np.load(output)["logits"].shape == (1, 10)
+    result = rknn_ep("run", compiled, sample, "--compare-cpu")
+    assert (result.code, "--reference model.onnx" in result.stderr) == (1, True)
+    for command in (("partition",), ("compile", "-o", tmp_path / "again.onnx")):
+        result = rknn_ep(command[0], compiled, *command[1:])
+        assert (result.code, "the model is compiled already: 'rknn_0'" in result.stderr) == (1, True)
 
 
 def test_run_compares_pictures_and_fails_below_the_cosine(rknn_ep: Run, model: Path, data: Path, tmp_path: Path) -> None:
