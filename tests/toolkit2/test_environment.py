@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,7 +19,7 @@ from rknn_ep_toolkit2.interpreters import interpreter
 from rknn_ep_toolkit2.requirements import PYTHONS, requirements
 from rknn_ep_toolkit2.worker import Workers
 from tests.toolkit2 import pythons
-from tests.toolkit2.conftest import JOBS, wait_until
+from tests.toolkit2.conftest import JOBS, alive, children, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -144,12 +147,32 @@ def test_what_is_no_release_is_said() -> None:
         installation.plan("newest")
 
 
-@pytest.mark.parametrize("arguments", [["--no-index", "--find-links", "/nowhere"], ["--no-such-option"]])
-def test_an_installation_that_pip_refuses_leaves_nothing(arguments: list[str]) -> None:
-    planned = installation.plan()
+def test_an_installation_that_pip_refuses_leaves_nothing() -> None:
+    planned, arguments = installation.plan(), ["--no-index", "--find-links", "/nowhere"]
     with pytest.raises(ToolkitError, match="pip could not install the toolkit"):
         installation.install(planned, pip_arguments=arguments, progress=lambda message, share: None)
     assert [path.name for path in environment.data_folder().iterdir() if path.name != ".lock"] == []
+
+
+def test_an_interruption_ends_pip_and_leaves_no_half_environment() -> None:
+    """Against an index that accepts connections and never answers."""
+    begin = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # ignored where the tests run behind a shell
+    )
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(60)
+        url = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+        words = ["toolkit", "install", "--accept-license", "--pip-args", f"--index-url {url}"]
+        code = f"{begin}; from rknn_ep.cli.main import main; main()"
+        process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE)
+        connection, _ = index.accept()
+        with connection:
+            everybody = children(process.pid)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert wait_until(lambda: not any(map(alive, everybody)))
+    assert [path.name for path in environment.data_folder().iterdir()] == [".lock"]
 
 
 def test_what_an_interrupted_installation_left_is_shown_and_removed(capsys: pytest.CaptureFixture[str]) -> None:
