@@ -9,7 +9,7 @@ for rv1106 and rv1103b, whose files describe themselves in another format).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -87,7 +87,8 @@ def compare(
         if survivors is not None and not survivors.intersection(names):
             fused += 1
             continue
-        found = {where: place[tensor] for where, place in places.items() if tensor in place}
+        # An average with a scale of its own is in the toolkit's table under the name of its codes.
+        found = {where: _first(place, names[:2]) for where, place in places.items() if not place.keys().isdisjoint(names[:2])}
         known = {where: theirs for where, theirs in found.items() if theirs is not None}
         wrong = [Difference(tensor, where, ours, theirs) for where, theirs in known.items() if not _equal(ours, theirs)]
         differences += wrong
@@ -110,6 +111,11 @@ def compare(
         else:
             weights_kept += 1
     return Check(kept, fused, tuple(floating), weights_kept, tuple(rewritten), tuple(differences), sources)
+
+
+def _first(place: Mapping[str, tuple[float, int] | None], names: Sequence[str]) -> tuple[float, int] | None:
+    """The parameters under the first of the names that has some."""
+    return next((place[name] for name in names if place.get(name) is not None), None)
 
 
 def _once(parameters: Mapping[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:
