@@ -155,6 +155,16 @@ def test_one_channel_of_several_images_kills_the_compiler_of_rv1106b(shape: tupl
     assert verdict(view, "rv1106", "int8").outcome is Outcome.NPU
 
 
+@pytest.mark.parametrize(("shape", "axis", "parts"), [((24,), 0, (5, 7, 6, 6)), ((1, 12, 30), 1, (5, 3, 4))])
+def test_odd_parts_of_a_vector_or_of_the_channels_kill_the_compiler_of_rv1106b(
+    shape: tuple[int, ...], axis: int, parts: tuple[int, ...]
+) -> None:
+    nodes = [node("Split", ["x", "parts"], ["y", *(f"y{index}" for index in range(1, len(parts)))], axis=axis)]
+    view = view_of(build(nodes, {"x": shape}, ["y"], {"parts": whole(*parts)}))
+    assert verdict(view, "rv1106b", "int8").outcome is Outcome.REFUSED
+    assert verdict(view, "rv1106", "int8").outcome is Outcome.NPU
+
+
 def test_a_normalisation_in_parts_goes_where_the_soc_computes_normalisations() -> None:
     nodes = [
         node("Pow", ["x", "two"], ["a"]),

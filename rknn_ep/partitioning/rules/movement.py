@@ -106,10 +106,17 @@ def split(node: NodeFacts) -> Case:
     float_types(node)
     fixed(node, 1)
     rank = ranked(data(node), *UP_TO_FIVE)
+    axis = axis_of(node, rank, 0)
+    parts = [shape(tensor)[axis] for tensor in node.outputs]
+    uneven = len(set(parts)) > 1
+    if len(parts) > 2:  # of these RV1106B's compiler dies
+        if rank == 1 and any(part % 8 for part in parts):
+            return Case("Split_1d_three")
+        if rank > 2 and axis == 1 and uneven:
+            return Case("Split_uneven_three")
     if rank != 4:
         return Case(f"Split_{rank}d")
-    axis = axis_of(node, rank, 0)
-    return Case("Split" if len({shape(tensor)[axis] for tensor in node.outputs}) == 1 else "Split_uneven")
+    return Case("Split_uneven" if uneven else "Split")
 
 
 def cut(node: NodeFacts) -> Case:
