@@ -68,6 +68,21 @@ def averaging_factor(node: ir.Node) -> float:
     return (plane + 1) / plane
 
 
+def average_scale(node: ir.Node, input_scale: float, wanted: float) -> np.float32:
+    """The scale of an average that has one of its own: the least from `wanted` on that no mean of codes is half way on.
+
+    The mean of n codes is their sum times input_scale / (n * scale): that is made p / q with an odd q, of at most 511 where it can be.
+    """
+    count = _averaged(node)
+    ratio = float(input_scale) / (max(count, 1) * float(wanted))
+    if count == 0:
+        return np.float32(wanted)
+    p = np.maximum(np.floor(ratio * LARGEST_DENOMINATOR) - np.arange(_TRIED), 1.0)
+    q = np.ceil(p / ratio)
+    q = np.where(q % 2 == 0, q + 1, q)
+    return np.float32(float(input_scale) / (count * float((p / q).max())))
+
+
 def _averaged(node: ir.Node) -> int:
     """How many values each mean is made of; 0 where that is not one number."""
     source, result = node.inputs[0], node.outputs[0]

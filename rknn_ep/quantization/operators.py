@@ -17,7 +17,7 @@ class Role(Enum):
     COMPUTE = "compute"
     """It is calibrated: the operator makes new values."""
     FOLLOW = "follow"
-    """It is the input's: values are moved, picked or averaged."""
+    """It is the input's: values are moved, picked or averaged (`GLOBAL_AVERAGES` on a scale of their own)."""
     JOIN = "join"
     """One scale for all inputs where they are of a kind: Concat."""
     FLOAT = "float"
@@ -53,6 +53,8 @@ FOLLOWING = frozenset(
         *("Slice", "Split", "Gather", "DepthToSpace", "SpaceToDepth", "Resize", "Upsample", "Pad"),
     }
 )
+GLOBAL_AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean"})
+"""Means of so many values that they span a few steps of their input's grid only: they get a scale of their own."""
 ALL_INPUTS_ARE_DATA = frozenset(
     {"Add", "Sub", "Mul", "Div", "Min", "Max", "Sum", "Concat", "Gemm", "MatMul", "Conv", "ConvTranspose"}
 )

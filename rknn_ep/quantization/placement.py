@@ -9,7 +9,17 @@ import onnx_ir as ir
 
 from rknn_ep.quantization.affine import Range
 from rknn_ep.quantization.borders import averaging_factor
-from rknn_ep.quantization.operators import CLAMPS, WEIGHTED, Role, constant, data_inputs, hard_sigmoid_input, relevant_input, role
+from rknn_ep.quantization.operators import (
+    CLAMPS,
+    GLOBAL_AVERAGES,
+    WEIGHTED,
+    Role,
+    constant,
+    data_inputs,
+    hard_sigmoid_input,
+    relevant_input,
+    role,
+)
 
 ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Sum", "Where"})
 """Operators that gain nothing from integers: where only float operators read them, they are float too."""
@@ -36,7 +46,7 @@ class Placement:
     """Tensors that are rounded to a grid: these get a QuantizeLinear and DequantizeLinear pair."""
     follows: dict[str, Link]
     """Tensor -> the tensor whose codes it has: moves, pools, and products with a positive number, which round nothing when
-    the scale is multiplied too; averages, on a scale that keeps them off the borders between codes."""
+    the scale is multiplied too; averages over a window, on a scale that keeps them off the borders between codes."""
     may_follow: dict[str, Link]
     """Tensor -> the tensor whose codes it can have where the ranges allow it: x + number. A rounding less."""
     joins: tuple[tuple[str, tuple[str, ...]], ...]
@@ -97,6 +107,8 @@ def _link(node: ir.Node) -> tuple[Link | None, bool]:
     """(the tensor whose codes the node's outputs can have, whether that is so whatever the ranges)."""
     first = node.inputs[0]
     if role(node) is Role.FOLLOW:
+        if node.op_type in GLOBAL_AVERAGES:
+            return None, False
         return Link(first.name or "", averaging_factor(node)) if first is not None else None, True
     if node.op_type not in ("Add", "Mul"):
         return None, False

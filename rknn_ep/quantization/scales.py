@@ -12,8 +12,8 @@ import onnx_ir as ir
 
 from rknn_ep.errors import QuantizationError
 from rknn_ep.quantization.affine import Range, parameters
-from rknn_ep.quantization.borders import SMALLEST_PLANE
-from rknn_ep.quantization.operators import CLAMPS, Role, constant, relevant_input, role
+from rknn_ep.quantization.borders import SMALLEST_PLANE, average_scale
+from rknn_ep.quantization.operators import CLAMPS, GLOBAL_AVERAGES, Role, constant, relevant_input, role
 from rknn_ep.quantization.placement import Link, Placement
 from rknn_ep.records import QuantizationType
 
@@ -23,6 +23,9 @@ OUTPUT_SPAN = 4.0
 """An output Concat whose inputs differ by more stays float."""
 OFFSET_COST = 1.15
 """x + number takes the codes of x while that makes the steps at most this much wider."""
+AVERAGE_ROOM = 1.25
+"""Averages over whole planes are so few that calibration does not show their range: they get a quarter more at each end, a
+third of a bit, on a grid that is several times finer than their input's."""
 
 
 @dataclass
@@ -55,6 +58,14 @@ class _Family:
         self._model, self._placement, self._grid = model, placement, grid
         self._limits = {name: _range_for(name, placement, ranges) for name in placement.observed()} | placement.fixed
         self._parent = dict(placement.follows)
+        self._averages = {
+            node.outputs[0].name or "": node
+            for node in model.graph
+            if node.op_type in GLOBAL_AVERAGES and node.outputs[0].name in self._limits
+        }
+        for name in self._averages:
+            limits = self._limits[name]
+            self._limits[name] = limits.times(AVERAGE_ROOM)
         self._offsets: dict[str, float] = {}
         """Root -> the offset, in its own units, that must be a whole number of steps."""
         self._result = Scales()
@@ -167,6 +178,7 @@ class _Family:
             scale, zero_point = exact_top(parameters(limits, self._grid), limits, self._grid)
             if root not in self._offsets:
                 scale, zero_point = off_centre((scale, zero_point), limits, self._grid)
+                scale = self._off_borders(root, scale)
             else:
                 step = abs(self._offsets[root])
                 scale = np.float32(step / math.floor(step / float(scale)))
@@ -174,6 +186,14 @@ class _Family:
             moved = zero_point - round(offset / (factor * float(scale)))
             self._result.of[name] = (np.float32(factor * float(scale)), max(self._grid.qmin, min(self._grid.qmax, moved)))
         return self._result
+
+    def _off_borders(self, root: str, scale: np.float32) -> np.float32:
+        """The scale, a little wider where it is an average's; its input has one by then."""
+        node = self._averages.get(root)
+        source = node.inputs[0] if node is not None else None
+        if node is None or source is None or source.name not in self._result.of:
+            return scale
+        return average_scale(node, float(self._result.of[source.name][0]), float(scale))
 
 
 def exact_top(given: tuple[np.float32, int], limits: Range, grid: QuantizationType) -> tuple[np.float32, int]:
