@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,6 @@ def test_what_only_moves_or_averages_an_odd_number_keeps_the_scale(mover: str) -
     [
         ("AveragePool<kernel_shape=[2,2], strides=[2,2]>(c)", 257 / 256),
         ("AveragePool<kernel_shape=[2,3], pads=[1,1,0,1], count_include_pad=1>(c)", 385 / 384),
-        ("GlobalAveragePool(c)", 257 / 256),
-        ("ReduceMean<axes=[2,3]>(c)", 257 / 256),
     ],
 )
 def test_an_average_of_an_even_number_stays_off_the_borders_between_codes(average: str, widened: float) -> None:
@@ -90,6 +89,33 @@ def test_an_average_of_an_even_number_stays_off_the_borders_between_codes(averag
     assert "y" not in tensors_to_observe(model)[0]
     made = pairs(quantized(model, [{"x": picture(1, 4, 8, 8)}]).model)
     assert made["y_unrounded"] == (pytest.approx(made["c"][0] * widened, rel=1e-6), made["c"][1])
+
+
+@pytest.mark.parametrize("average", ["GlobalAveragePool(c)", "ReduceMean<axes=[2,3]>(c)"])
+def test_an_average_over_a_plane_has_a_scale_of_its_own(average: str) -> None:
+    model = model_of(f"g (float[1,4,8,8] x) => (y) {{ c = {CONV}(x, w) y = {average} }}", w=weight(4, 4, 3, 3))
+    assert "y" in tensors_to_observe(model)[0]
+    samples = [{"x": picture(1, 4, 8, 8)} for _ in range(4)]
+    made = quantized(model, samples).model
+    (input_scale, _), (scale, _) = pairs(made)["c"], pairs(made)["y_unrounded"]
+    assert scale < input_scale / 2
+    # A sum of 64 codes is rescaled by p / q with an odd q: no mean is half way between two codes.
+    rescaled = Fraction(float(input_scale) / (64 * float(scale))).limit_denominator(4095)
+    assert rescaled.denominator % 2 == 1
+    assert float(rescaled) == pytest.approx(float(input_scale) / (64 * float(scale)), rel=1e-6)
+    # Nothing is clipped, and half a step is the largest error besides what the convolution's own rounding shifts.
+    error = np.abs(run(made, samples[0]) - run(model, samples[0]))
+    assert error.max() <= 0.5 * scale + 0.5 * input_scale
+
+
+def test_an_average_that_is_joined_keeps_the_scale() -> None:
+    model = model_of(
+        f"g (float[1,4,8,8] x) => (y) {{ c = {CONV}(x, w) "
+        "a = GlobalAveragePool(c) b = GlobalMaxPool(c) y = Concat<axis=1>(a, b) }",
+        w=weight(4, 4, 3, 3),
+    )
+    made = pairs(quantized(model, [{"x": picture(1, 4, 8, 8)}]).model)
+    assert made["a"] == made["c"]
 
 
 def concat(last: str, second: float) -> ir.Model:
