@@ -71,7 +71,8 @@ def averaging_factor(node: ir.Node) -> float:
 def average_scale(node: ir.Node, input_scale: float, wanted: float) -> np.float32:
     """The scale of an average that has one of its own: the least from `wanted` on that no mean of codes is half way on.
 
-    The mean of n codes is their sum times input_scale / (n * scale): that is made p / q with an odd q, of at most 511 where it can be.
+    The mean of n codes is their sum times input_scale / (n * scale): that is made p / q with an odd q, of at most 511 where it
+    can be.
     """
     count = _averaged(node)
     ratio = float(input_scale) / (max(count, 1) * float(wanted))

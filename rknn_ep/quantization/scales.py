@@ -64,8 +64,7 @@ class _Family:
             if node.op_type in GLOBAL_AVERAGES and node.outputs[0].name in self._limits
         }
         for name in self._averages:
-            limits = self._limits[name]
-            self._limits[name] = limits.times(AVERAGE_ROOM)
+            self._limits[name] = self._limits[name].times(AVERAGE_ROOM)
         self._offsets: dict[str, float] = {}
         """Root -> the offset, in its own units, that must be a whole number of steps."""
         self._result = Scales()

@@ -100,22 +100,12 @@ def test_an_average_over_a_plane_has_a_scale_of_its_own(average: str) -> None:
     (input_scale, _), (scale, _) = pairs(made)["c"], pairs(made)["y_unrounded"]
     assert scale < input_scale / 2
     # A sum of 64 codes is rescaled by p / q with an odd q: no mean is half way between two codes.
-    rescaled = Fraction(float(input_scale) / (64 * float(scale))).limit_denominator(4095)
+    rescaled = Fraction(float(input_scale) / (64 * float(scale))).limit_denominator(511)
     assert rescaled.denominator % 2 == 1
     assert float(rescaled) == pytest.approx(float(input_scale) / (64 * float(scale)), rel=1e-6)
     # Nothing is clipped, and half a step is the largest error besides what the convolution's own rounding shifts.
     error = np.abs(run(made, samples[0]) - run(model, samples[0]))
     assert error.max() <= 0.5 * scale + 0.5 * input_scale
-
-
-def test_an_average_that_is_joined_keeps_the_scale() -> None:
-    model = model_of(
-        f"g (float[1,4,8,8] x) => (y) {{ c = {CONV}(x, w) "
-        "a = GlobalAveragePool(c) b = GlobalMaxPool(c) y = Concat<axis=1>(a, b) }",
-        w=weight(4, 4, 3, 3),
-    )
-    made = pairs(quantized(model, [{"x": picture(1, 4, 8, 8)}]).model)
-    assert made["a"] == made["c"]
 
 
 def concat(last: str, second: float) -> ir.Model:
