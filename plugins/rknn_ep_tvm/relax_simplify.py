@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import helper
+from onnx import helper, numpy_helper
 from tvm import relax
 
 from rknn_ep.plugins import plugins
@@ -57,7 +57,13 @@ def simplify(mod: IRModule, name: str, converted: Converted) -> IRModule:
 def _values(converted: Converted) -> dict[relax.Var, np.ndarray[Any, Any]]:
     """Variable -> value, of the calls that depend on constants alone and give one tensor."""
     graph = converted.model.graph
-    constant = {tensor.name for tensor in graph.initializer}
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    given = {
+        variable: numpy_helper.to_array(tensors[text])  # zeros and the like, for which no node was written
+        for variable, text in converted.values.items()
+        if isinstance(text, str) and text in tensors
+    }
+    constant = set(tensors)
     wanted: dict[str, relax.Var] = {}
     nodes = []
     for node, maker in zip(graph.node, converted.makers, strict=True):
@@ -68,14 +74,14 @@ def _values(converted: Converted) -> dict[relax.Var, np.ndarray[Any, Any]]:
         if maker is not None and converted.values[maker] in node.output:
             wanted[str(converted.values[maker])] = maker
     if not wanted:
-        return {}
+        return given
     types = {value.name: value for value in [*graph.value_info, *graph.output]}
     used = {name for node in nodes for name in node.input}
     initializers = [tensor for tensor in graph.initializer if tensor.name in used]
     small = helper.make_graph(nodes, "constants", [], [types[name] for name in wanted], initializers)
     model = helper.make_model(small, opset_imports=converted.model.opset_import, ir_version=converted.model.ir_version)
     executor = plugins().float_executors()[_EXECUTOR].create(model.SerializeToString(), list(wanted), 1)
-    return {wanted[name]: value for name, value in executor.run({})}
+    return {**given, **{wanted[name]: value for name, value in executor.run({})}}
 
 
 def _substituted(expression: relax.Expr, known: dict[relax.Var, relax.Expr]) -> relax.Expr:

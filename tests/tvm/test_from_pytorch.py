@@ -57,6 +57,30 @@ def test_a_module_is_one_partition() -> None:
     np.testing.assert_allclose(found, expected, atol=FLOAT16 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_one_partition(causal: bool) -> None:
+    """As docs/tvm.md imports transformers."""
+
+    class Attention(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.first, self.last = torch.nn.LayerNorm(32), torch.nn.Linear(32, 96), torch.nn.Linear(32, 32)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            query, key, value = self.first(self.norm(x)).reshape(1, 16, 3, 4, 8).permute(2, 0, 3, 1, 4)
+            mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+            return x + self.last(mixed.transpose(1, 2).reshape(1, 16, 32))
+
+    torch.manual_seed(0)
+    module, value = Attention().eval(), torch.randn(1, 16, 32)
+    mod = from_exported_program(torch.export.export(module, (value,)), run_ep_decomposition=False)
+    mod, report = rknn_ep_tvm.partition_for_rknn(mod, target=harness.TARGET, **harness.SMALL)
+    assert calls(mod) == [RUN] and not report.rejected
+    (found,) = harness.run(harness.compiled(mod), value.numpy())
+    expected = outputs(module, value)
+    np.testing.assert_allclose(found, expected, atol=FLOAT16 * np.abs(expected).max())
+
+
 def test_a_symbolic_batch_is_named_and_can_be_bound() -> None:
     batch = torch.export.Dim("batch", min=1, max=8)
     exported_program = torch.export.export(Block().eval(), (torch.cat([image(), image()]),), dynamic_shapes=({0: batch},))

@@ -183,6 +183,8 @@ case("zeros_like", lambda x: op.add(op.zeros_like(x), x))
 case("ones_like", lambda x: op.add(op.ones_like(x), x))
 case("zeros", lambda x: op.add(op.zeros(PICTURE, "float32"), x))
 case("ones", lambda x: op.add(op.ones(PICTURE, "float32"), x))
+case("arange", lambda x: op.add(x, op.astype(op.arange(3, 27, 2), "float32")))
+case("arange", lambda x: op.add(x, op.arange(1.5, -1.5, -0.25, "float32")), "arange downwards")
 case("full", lambda x: op.add(op.full(PICTURE, relax.const(0.25), "float32"), x))
 case("full_like", lambda x: op.add(op.full_like(x, relax.const(0.25)), x))
 case(

@@ -234,6 +234,19 @@ def test_casts_that_say_nothing_new_go() -> None:
     same_as_on_the_cpu(plain(lambda builder, x: builder.emit(op.nn.relu(builder.match_cast(convolved(builder, x), kind)))))
 
 
+def test_constants_that_are_calls_are_no_inputs_of_partitions() -> None:
+    def build(builder: Any, x: Any) -> Any:
+        shape = (1, 8, *SHAPE[2:])
+        ramp = builder.emit(op.broadcast_to(builder.emit(op.astype(builder.emit(op.arange(0, SHAPE[3], 1)), "float32")), shape))
+        ones = builder.emit(op.ones(shape, "float32"))
+        return builder.emit(op.multiply(builder.emit(op.add(convolved(builder, x), ramp)), ones))
+
+    made = same_as_on_the_cpu(plain(build))
+    assert calls(made) == [RUN]
+    (bundle,) = rknn_ep_tvm.bundles(made).values()
+    assert bundle.manifest["inputs"] and len(bundle.manifest["inputs"]) == 1
+
+
 def test_nested_tuples() -> None:
     def build(builder: Any, x: Any) -> Any:
         value = convolved(builder, x)

@@ -122,3 +122,12 @@ def filled(call: CallWriter) -> str:
     if not isinstance(value, str):
         raise UnsupportedCallError("a fill value that is no tensor")
     return call.node("Expand", [value, call.constant(call.result)])
+
+
+@converter("relax.arange")
+def arange(call: CallWriter) -> str:
+    """A constant: start, end and step are numbers where the shape is static."""
+    start, _, step = (plain(bound) for bound in call.call.args)
+    (count,) = call.result
+    dtype = np.dtype(str(call.call.ty.dtype))
+    return call.constant(start + step * np.arange(count), dtype)
