@@ -5,6 +5,7 @@ The compiler folds up to five dimensions into four and back; six were probed for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from rknn_ep.partitioning.rules.common import (
@@ -92,13 +93,15 @@ def concat(node: NodeFacts) -> Case:
     """Float tensors along any axis."""
     float_types(node)
     rank = ranked(node.outputs[0], *UP_TO_FIVE)
+    axis = axis_of(node, rank, 0)
+    parts = [shape(tensor)[axis] for tensor in node.inputs if tensor is not None]
+    if case := _many_odd_parts("Concat", rank, axis, parts):
+        return case
     if rank != 4:
         return Case(f"Concat_{rank}d")
-    axis = axis_of(node, rank, 0)
     if axis != 1:
         return Case(f"Concat_ax{axis}")
-    even = len({shape(tensor)[axis] for tensor in node.inputs if tensor is not None}) == 1
-    return Case("Concat" if even else "Concat_uneven")
+    return Case("Concat" if len(set(parts)) == 1 else "Concat_uneven")
 
 
 def split(node: NodeFacts) -> Case:
@@ -108,15 +111,22 @@ def split(node: NodeFacts) -> Case:
     rank = ranked(data(node), *UP_TO_FIVE)
     axis = axis_of(node, rank, 0)
     parts = [shape(tensor)[axis] for tensor in node.outputs]
-    uneven = len(set(parts)) > 1
-    if len(parts) > 2:  # of these RV1106B's compiler dies
-        if rank == 1 and any(part % 8 for part in parts):
-            return Case("Split_1d_three")
-        if rank > 2 and axis == 1 and uneven:
-            return Case("Split_uneven_three")
+    if case := _many_odd_parts("Split", rank, axis, parts):
+        return case
     if rank != 4:
         return Case(f"Split_{rank}d")
-    return Case("Split_uneven" if uneven else "Split")
+    return Case("Split" if len(set(parts)) == 1 else "Split_uneven")
+
+
+def _many_odd_parts(op_type: str, rank: int, axis: int, parts: Sequence[int]) -> Case | None:
+    """Three and more parts of the axis that the compiler takes for channels: of these RV1106B's dies."""
+    if len(parts) < 3:
+        return None
+    if rank == 1 and any(part % 8 for part in parts):
+        return Case(f"{op_type}_1d_three")
+    if (rank, axis) in ((2, 0), (3, 1), (4, 1)) and len(set(parts)) > 1:
+        return Case(f"{op_type}_uneven_three")
+    return None
 
 
 def cut(node: NodeFacts) -> Case:

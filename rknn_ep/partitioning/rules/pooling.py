@@ -72,6 +72,8 @@ def average_pool(node: NodeFacts) -> Case:
     if set(area.dilations) != {1}:
         raise Refuse("attribute", f"dilations are {list(area.dilations)}", "dilations = 1")
     padded, counted, ceil = any(area.pads), integer(node, "count_include_pad", 0) == 1, _rounded_up(node, area)
+    if ceil and _beyond(node, area):  # a mean of nothing, or none at all; in one dimension some compilers refuse it
+        raise Refuse("attribute", "ceil_mode makes a last window that begins behind the tensor", "every window begins inside")
     if rank == 5:
         if padded or ceil:  # asked, and run in the vendor's simulator: it fails, or gives other numbers at the border
             raise Refuse("attribute", "pads or ceil_mode in three dimensions, where the numbers are wrong", "neither")
