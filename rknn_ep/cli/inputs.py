@@ -74,7 +74,7 @@ def _picture(path: Path, item: TensorFacts, options: Options) -> Mapping[str, An
 
     if 0 in (item.shape or ()):
         raise ShapeError(
-            f"input '{item.name}' is {list(item.shape or ())} (0: any size), so {path.name} has no size to be brought to",
+            f"input '{item.name}' is {_shown(item.shape or ())}, so {path.name} has no size to be brought to",
             remedy=f"Set --input-shapes '{item.name}:1,3,480,480' with the size you want.",
         )
     picture = load_picture(
@@ -97,8 +97,12 @@ def _fitting(array: Any, item: TensorFacts, path: Path) -> Any:
 
     shape = item.shape or ()
     if len(array.shape) != len(shape) or any(dim not in (0, size) for dim, size in zip(shape, array.shape, strict=True)):
-        raise ShapeError(f"{path}: input '{item.name}' is {list(array.shape)}, and the model takes {list(shape)} (0: any size)")
+        raise ShapeError(f"{path}: input '{item.name}' is {list(array.shape)}, and the model takes {_shown(shape)}")
     dtype = tensor_dtype_to_np_dtype(TensorProto.DataType.Value(item.dtype))
     if not np.can_cast(array.dtype, dtype, "same_kind"):
         raise ModelError(f"{path}: input '{item.name}' is {array.dtype}, and the model takes {dtype}")
     return array.astype(dtype, copy=False)
+
+
+def _shown(shape: Sequence[int]) -> str:
+    return f"[{', '.join(str(size) if size else 'any' for size in shape)}]"

@@ -11,7 +11,7 @@ import typer
 
 from rknn_ep.cli.flags import provider_flags
 from rknn_ep.cli.output import EXIT_BELOW, Json, print_json, stderr, stdout
-from rknn_ep.errors import OptionError
+from rknn_ep.errors import ModelError, OptionError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -56,6 +56,7 @@ def run(
 
     parsed = Options.parse(options)
     _refuse_overwriting(output, inputs)
+    _refuse_missing(inputs)
     started = perf_counter()
     with stderr().status(f"preparing {model.name}"):
         session = npu_session(model, parsed.as_text())
@@ -85,6 +86,13 @@ def run(
     if lowest < min_cosine:
         stderr().print(f"the lowest cosine is {lowest:.5f}, below {min_cosine}", style="red")
         raise typer.Exit(EXIT_BELOW)
+
+
+def _refuse_missing(inputs: list[Path]) -> None:
+    """Said before the session is prepared, which may take minutes."""
+    for path in inputs:
+        if not path.is_file():
+            raise ModelError(f"there is no input file {path}")
 
 
 def _refuse_overwriting(output: Path | None, inputs: list[Path]) -> None:

@@ -39,6 +39,19 @@ def test_a_missing_model_is_an_error(rknn_ep: Run, tmp_path: Path) -> None:
     assert (result.code, "none.onnx" in result.stderr) == (1, True)
 
 
+def test_a_missing_input_is_said_before_anything_is_prepared(rknn_ep: Run, model: Path, tmp_path: Path) -> None:
+    result = rknn_ep("run", model, _sample(tmp_path), tmp_path / "none.npy", "--precision", "fp16")
+    assert (result.code, "there is no input file" in result.stderr, "none.npy" in result.stderr) == (1, True, True)
+    assert "rknn_0" not in result.stderr  # the session's log
+
+
+def test_a_shape_that_does_not_fit_is_shown_beside_the_models(rknn_ep: Run, model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "small.npy", np.zeros((1, 3, 4, 4), np.float32))
+    result = rknn_ep("run", model, tmp_path / "small.npy", "--precision", "fp16")
+    wanted = list(ort.InferenceSession(model, providers=["CPUExecutionProvider"]).get_inputs()[0].shape)
+    assert (result.code, f"the model takes {wanted}" in " ".join(result.stderr.split())) == (1, True)
+
+
 def test_quantize_writes_a_model_that_any_onnxruntime_runs(rknn_ep: Run, model: Path, data: Path, tmp_path: Path) -> None:
     output = tmp_path / "new" / "int8.onnx"
     result = rknn_ep("quantize", model, "-o", output, "--calibration", data, "--calibration-method", "minmax")
