@@ -24,7 +24,7 @@ from rknn_ep.quantization.operators import integer_attribute, text_attribute
 Array = np.ndarray[Any, Any]
 
 LARGEST_DENOMINATOR = 511
-SMALLEST_PLANE = 256
+LEAST_PARTS = 256
 """An average's scale is wider by at most one part in so many."""
 _TRIED = 16
 """Numerators."""
@@ -62,10 +62,10 @@ def averaging_factor(node: ir.Node) -> float:
     count = _averaged(node)
     if count == 0 or count % 2:
         return 1.0
-    plane = count
-    while plane < SMALLEST_PLANE:
-        plane *= 2
-    return (plane + 1) / plane
+    parts = count
+    while parts < LEAST_PARTS:
+        parts *= 2
+    return (parts + 1) / parts
 
 
 def average_scale(node: ir.Node, input_scale: float, wanted: float) -> np.float32:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from rknn_ep.errors import QuantizationError
 from rknn_ep.quantization.affine import Range, parameters
-from rknn_ep.quantization.borders import SMALLEST_PLANE, average_scale
+from rknn_ep.quantization.borders import LEAST_PARTS, average_scale
 from rknn_ep.quantization.operators import CLAMPS, GLOBAL_AVERAGES, Role, constant, relevant_input, role
 from rknn_ep.quantization.placement import Link, Placement
 from rknn_ep.records import QuantizationType
@@ -67,6 +67,8 @@ class _Family:
             self._limits[name] = self._limits[name].times(AVERAGE_ROOM)
         self._offsets: dict[str, float] = {}
         """Root -> the offset, in its own units, that must be a whole number of steps."""
+        self._chosen: dict[str, tuple[np.float32, int]] = {}
+        """Root -> its scale and zero point, once somebody asked for them."""
         self._result = Scales()
         self._values = {value.name: value for node in model.graph for value in node.outputs}
         makers = {name: value.producer() for name, value in self._values.items()}
@@ -118,11 +120,12 @@ class _Family:
             if widest > OUTPUT_SPAN * narrowest and _only_leaves(self._model, output):
                 self._leave_float(output, spans)
                 continue
-            roots = sorted({root for root, _, _ in found.values()})
+            # An average leads, whose scale then keeps it off borders.
+            roots = sorted({root for root, _, _ in found.values()}, key=lambda root: (root not in self._averages, root))
             # An average is on its input's scale but for a little that keeps it off borders: then the input moves instead.
             factors = {root: factor for root, factor, _ in found.values()}
             plain = all(
-                1.0 <= factor == factors[root] <= 1.0 + 1.0 / SMALLEST_PLANE and offset == 0.0
+                1.0 <= factor == factors[root] <= 1.0 + 1.0 / LEAST_PARTS and offset == 0.0
                 for root, factor, offset in found.values()
             )
             together = self._limits[roots[0]].times(factors[roots[0]])
@@ -173,26 +176,36 @@ class _Family:
         """Scale and zero point of every scaled tensor, from its root's."""
         for name in self._placement.scaled:
             root, factor, offset = self._root(name)
-            limits = self._limits[root]
-            scale, zero_point = exact_top(parameters(limits, self._grid), limits, self._grid)
-            if root not in self._offsets:
-                scale, zero_point = off_centre((scale, zero_point), limits, self._grid)
-                scale = self._off_borders(root, scale)
-            else:
-                step = abs(self._offsets[root])
-                scale = np.float32(step / math.floor(step / float(scale)))
-                zero_point = self._grid.qmin - round(limits.minimum / float(scale))
+            scale, zero_point = self._parameters(root)
             moved = zero_point - round(offset / (factor * float(scale)))
             self._result.of[name] = (np.float32(factor * float(scale)), max(self._grid.qmin, min(self._grid.qmax, moved)))
         return self._result
 
+    def _parameters(self, root: str) -> tuple[np.float32, int]:
+        """Scale and zero point of a root, the same for everyone who asks."""
+        if root not in self._chosen:
+            limits = self._limits[root]
+            scale, zero_point = exact_top(parameters(limits, self._grid), limits, self._grid)
+            if root in self._offsets:
+                step = abs(self._offsets[root])
+                scale = np.float32(step / math.floor(step / float(scale)))
+                self._chosen[root] = scale, self._grid.qmin - round(limits.minimum / float(scale))
+            else:
+                # Known from here on: two averages may be each of the other's family, and then one of them is asked for twice.
+                scale, zero_point = self._chosen[root] = off_centre((scale, zero_point), limits, self._grid)
+                self._chosen[root] = self._off_borders(root, scale), zero_point
+        return self._chosen[root]
+
     def _off_borders(self, root: str, scale: np.float32) -> np.float32:
-        """The scale, a little wider where it is an average's; its input has one by then."""
+        """The scale, a little wider where it is that of an average whose input has another."""
         node = self._averages.get(root)
         source = node.inputs[0] if node is not None else None
-        if node is None or source is None or source.name not in self._result.of:
+        if node is None or source is None or source.name is None:
             return scale
-        return average_scale(node, float(self._result.of[source.name][0]), float(scale))
+        of_source, factor, _ = self._root(source.name)
+        if of_source == root or of_source not in self._limits:
+            return scale
+        return average_scale(node, factor * float(self._parameters(of_source)[0]), float(scale))
 
 
 def exact_top(given: tuple[np.float32, int], limits: Range, grid: QuantizationType) -> tuple[np.float32, int]:

@@ -131,6 +131,32 @@ def test_an_average_in_a_concat_shares_its_scale_and_its_input_moves() -> None:
     assert made["a"] == (pytest.approx(made["p"][0] * 256 / 257, rel=1e-6), made["p"][1])
 
 
+@pytest.mark.parametrize(
+    ("body", "alike"),
+    [
+        (f"c = {CONV}(x, w) a = ReduceMean<axes=[1]>(c) m = ReduceMax<axes=[1]>(c) j = Concat<axis=1>(a, m)", "camj"),
+        (f"c = {CONV}(x, w) m = ReduceMax<axes=[1]>(c) a = ReduceMean<axes=[1]>(c) j = Concat<axis=1>(m, a)", "camj"),
+        (f"b = {CONV}(x, v) c = {CONV}(x, w) a = ReduceMean<axes=[1]>(c) j = Concat<axis=1>(a, b)", "abj"),
+        (f"c = {CONV}(x, w) a = ReduceMean<axes=[1]>(c) b = {CONV}(x, v) j = Concat<axis=1>(b, a)", "abj"),
+        (
+            f"b = {CONV}(x, v) c = {CONV}(x, v) a = ReduceMean<axes=[1]>(b) d = ReduceMean<axes=[1]>(c)"
+            "k = Concat<axis=1>(a, c) l = Concat<axis=1>(d, b) j = Add(k, l)",
+            "ack",
+        ),
+    ],
+    ids=["attention over channels", "the maximum first", "a convolution before it", "a convolution behind it", "two in a circle"],
+)
+def test_whoever_shares_an_averages_scale_in_a_concat_has_the_very_same(body: str, alike: str) -> None:
+    model = model_of(
+        f"g (float[1,4,8,8] x) => (y) {{ {body} y = Conv<pads=[1,1,1,1]>(j, u) }}",
+        w=weight(4, 4, 3, 3),
+        v=weight(1, 4, 3, 3),
+        u=weight(2, 2, 3, 3),
+    )
+    scales = pairs(quantized(model, [{"x": picture(1, 4, 8, 8)} for _ in range(4)]).model)
+    assert len({scales[name] for name in alike}) == 1
+
+
 def test_concat_inputs_of_different_kinds_keep_their_own_where_others_read_them() -> None:
     model = model_of(
         f"g (float[1,4,8,8] x) => (y) {{ a = {CONV}(x, w) b = {CONV}(x, v) j = Concat<axis=1>(a, b) "
