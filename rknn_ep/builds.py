@@ -64,9 +64,10 @@ def build_key(model_hash: str, options: Options, cache: Cache, chosen: Chosen, a
     from importlib.metadata import version
 
     from rknn_ep.artifact.hashing import content_hash
+    from rknn_ep.partitioning.report import FORMAT
 
     manager = plugins()
-    parts = [f"model={model_hash}"]
+    parts = [f"model={model_hash}", f"report={FORMAT}"]
     # Where the calibration data lies is no part of what it is.
     parts += [f"{name}={value}" for name, value in sorted(identity(options).items()) if name != "calibration"]
     require_calibration(options)

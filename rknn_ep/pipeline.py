@@ -19,7 +19,7 @@ from rknn_ep import builds
 from rknn_ep.artifact.cache import Cache
 from rknn_ep.builds import Build, BuiltPartition
 from rknn_ep.compilation import Ahead, Chosen, choose_compilers, compile_partitions
-from rknn_ep.errors import CalibrationError, ModelError, OptionError, RknnEpError, ShapeError, StrictError
+from rknn_ep.errors import CalibrationError, CompileError, ModelError, OptionError, RknnEpError, ShapeError, StrictError
 from rknn_ep.importing import Source, load_source
 from rknn_ep.options import Options
 from rknn_ep.plugins import PluginManager, plugins
@@ -182,6 +182,26 @@ def build_from_bytes(model: bytes, options: Options, *, progress: Progress | Non
                 return _build(load_model(model), options, key, cache, progress or _silent, chosen=chosen, ahead=ahead)
     _write_report(known.report, options)
     return known
+
+
+def fall_back(built: Build, refused: Mapping[str, CompileError], options: Options) -> Build:
+    """A build without the partitions that the device itself refused; the report, also the one that was written, says why.
+
+    Args:
+        built: what `build_from_bytes` gave.
+        refused: partition -> what the device said to it.
+        options: those of the build.
+    """
+    from rknn_ep.partitioning.fallback import without_partitions
+
+    if not refused:
+        return built
+    told = without_partitions(built.report, {name: str(error) for name, error in refused.items()})
+    notes = dict(told.sections.get("compilation", {}))
+    notes |= {name: {**notes.get(name, {}), "error": str(error)} for name, error in refused.items()}
+    told = replace(told, sections={**told.sections, "compilation": notes})
+    _write_report(told, options)
+    return replace(built, partitions=tuple(part for part in built.partitions if part.name not in refused), report=told)
 
 
 def build(model: ir.Model, options: Options, *, progress: Progress | None = None, ahead: Ahead | None = None) -> Build:

@@ -62,7 +62,7 @@ def answer(plan: int, model: int, size: int, options_text: bytes) -> int:
 
 
 def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
-    from rknn_ep.pipeline import build_from_bytes, choose_runtime
+    from rknn_ep.pipeline import build_from_bytes, choose_runtime, fall_back
 
     options = _options(given)
     progress = _Progress(plan, _deadline())
@@ -70,6 +70,7 @@ def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
         built = build_from_bytes(model, options, progress=progress)
     runtime = choose_runtime(options)
     path = "" if runtime.library is None else str(runtime.library())
+    refused: dict[str, CompileError] = {}
     for part in built.partitions:
         made = None
         if runtime.executor is not None:
@@ -79,6 +80,7 @@ def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
                 if options.strict or not error.refuses:
                     raise
                 progress.say(Severity.WARNING, f"{part.name} stays on the CPU: {error}")
+                refused[part.name] = error
                 continue
         nodes = (ctypes.c_uint64 * len(part.origins))(*part.origins)
         library().rknn_ep_plan_add_partition(
@@ -95,7 +97,7 @@ def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
             from rknn_ep_onnxruntime import python_executor
 
             python_executor.attach(plan, made, part.native_text)
-    if not built.partitions:
+    if not fall_back(built, refused, options).partitions:
         progress.say(
             Severity.WARNING, f"nothing of this model runs on {built.target.name}; the option report says why, node by node"
         )

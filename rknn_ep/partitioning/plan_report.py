@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rknn_ep.partitioning.advice import advise
+from rknn_ep.partitioning.fallback import without_partitions
 from rknn_ep.partitioning.macs import macs
 from rknn_ep.partitioning.report import NodeEntry, PartitionEntry, Report, ReturnEntry, Share, TensorEntry
 from rknn_ep.records import Outcome
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 
 def describe(plan: Plan, *, sections: Mapping[str, Any] | None = None, failed: Mapping[str, str] | None = None) -> Report:
     """Describe a plan; `sections` are added as they are; partitions in `failed` (with the reason) could not be compiled."""
-    failed = failed or {}
-    verdicts = _verdicts(plan, failed)
-    kept = [index for index, part in enumerate(plan.partitions) if part.name not in failed]
-    partitions = tuple(_partition(plan, index, verdicts) for index in kept)
+    verdicts = _verdicts(plan)
+    partitions = tuple(_partition(plan, index, verdicts) for index in range(len(plan.partitions)))
     returned = tuple(
         ReturnEntry(tuple(verdicts[node].name for node in given.nodes), given.reason, given.detail, given.macs)
         for given in plan.returned
@@ -31,7 +30,11 @@ def describe(plan: Plan, *, sections: Mapping[str, Any] | None = None, failed: M
         nodes=Share(
             len(verdicts), sum(entry.where != "cpu" for entry in verdicts), sum(entry.where == "npu" for entry in verdicts)
         ),
-        original_nodes=_originals(plan, verdicts, failed),
+        original_nodes=Share(
+            len(plan.view.original.names),
+            sum(part.original_nodes for part in partitions),
+            sum(part.npu_original_nodes for part in partitions),
+        ),
         macs=Share(
             sum(entry.macs for entry in verdicts),
             sum(entry.macs for entry in verdicts if entry.where != "cpu"),
@@ -43,10 +46,10 @@ def describe(plan: Plan, *, sections: Mapping[str, Any] | None = None, failed: M
         advice=(),
         sections=dict(sections or {}),
     )
-    return replace(report, advice=advise(report))
+    return without_partitions(replace(report, advice=advise(report)), failed or {})
 
 
-def _verdicts(plan: Plan, failed: Mapping[str, str]) -> tuple[NodeEntry, ...]:
+def _verdicts(plan: Plan) -> tuple[NodeEntry, ...]:
     home = {node: part.name for part in plan.partitions for node in part.nodes}
     back = {node: given for given in plan.returned for node in given.nodes}
     entries = []
@@ -54,9 +57,7 @@ def _verdicts(plan: Plan, failed: Mapping[str, str]) -> tuple[NodeEntry, ...]:
         facts, index = view_node.facts, view_node.index
         partition = home.get(index, "")
         reason, detail = verdict.reason, verdict.detail
-        if partition in failed:
-            reason, detail, partition = "compile", f"{partition}: {failed[partition].splitlines()[0]}", ""
-        elif not partition and verdict.outcome is not Outcome.REFUSED:
+        if not partition and verdict.outcome is not Outcome.REFUSED:
             given = back.get(index)
             reason, detail = (given.reason, given.detail) if given else ("bound", "its neighbours are not on the NPU")
         entries.append(
@@ -81,6 +82,7 @@ def _partition(plan: Plan, index: int, verdicts: Sequence[NodeEntry]) -> Partiti
     border = {*part.inputs, *part.outputs}
     tensors: dict[str, TensorEntry] = {}
     operators: dict[str, int] = {}
+    beside = {origin for node in part.nodes if verdicts[node].where == "native_cpu" for origin in plan.view.nodes[node].origins}
     for node in part.nodes:
         facts = plan.view.nodes[node].facts
         operators[facts.op_type] = operators.get(facts.op_type, 0) + 1
@@ -93,6 +95,7 @@ def _partition(plan: Plan, index: int, verdicts: Sequence[NodeEntry]) -> Partiti
         outputs=tuple(tensors[name] for name in part.outputs),
         nodes=len(part.nodes),
         original_nodes=len(part.origins),
+        npu_original_nodes=len(set(part.origins) - beside),
         native_operators=len(part.groups),
         macs=part.macs,
         npu_macs=sum(verdicts[node].macs for node in part.nodes if verdicts[node].where == "npu"),
@@ -100,15 +103,3 @@ def _partition(plan: Plan, index: int, verdicts: Sequence[NodeEntry]) -> Partiti
         border_bytes=part.border_bytes,
         operators=dict(sorted(operators.items())),
     )
-
-
-def _originals(plan: Plan, verdicts: Sequence[NodeEntry], failed: Mapping[str, str]) -> Share:
-    inside = {origin for part in plan.partitions if part.name not in failed for origin in part.origins}
-    beside = {
-        origin
-        for node in plan.view.nodes
-        if verdicts[node.index].where == "native_cpu"
-        for origin in node.origins
-        if origin in inside
-    }
-    return Share(len(plan.view.original.names), len(inside), len(inside - beside))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class PartitionEntry:
     nodes: int
     """Nodes of the normalised graph."""
     original_nodes: int
+    npu_original_nodes: int
+    """Of these, those whose every stand-in is on the NPU itself."""
     native_operators: int
     macs: int
     npu_macs: int

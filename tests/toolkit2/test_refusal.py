@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from onnx import TensorProto, helper
 import rknn_ep
 from rknn_ep import hookimpl
 from rknn_ep.errors import CompileError, StrictError
+from rknn_ep.partitioning.report import Report
 from rknn_ep.plugins import Origin
 from rknn_ep.records import Capability, CompileRequest, Outcome, Verdict
 from rknn_ep_toolkit2.compiler import compile_partition
@@ -170,6 +172,28 @@ def test_a_session_on_the_vendors_simulator_names_the_node_too(toolkit: Toolkit,
     with pytest.raises(Exception, match=r"(?s)crashed \(SIGSEGV\).*because of Resize 'up'.*exclude_nodes=up"):
         ort.InferenceSession(source, providers=[(rknn_ep.get_ep_name(), options), "CPUExecutionProvider"])
     assert [path.name for path in (tmp_path / "kept").glob("*.onnx")] == ["rknn_0_for_rk3588.onnx"]
+
+
+def test_what_the_vendors_simulator_refuses_is_on_the_cpu_in_the_sessions_report(
+    toolkit: Toolkit, optimist: None, tmp_path: Path
+) -> None:
+    import onnxruntime as ort
+
+    source = network_with_a_cubic_resize(tmp_path / "model.onnx")
+    written = tmp_path / "report.json"
+    options = {"target": "rk3588", "precision": "fp16", "device": "toolkit2", "report": str(written)}
+    rknn_ep.register()
+    for _ in range(2):  # the second session finds its build in the cache, where the partition is whole
+        written.unlink(missing_ok=True)
+        settings = ort.SessionOptions()
+        settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        session = ort.InferenceSession(source, settings, providers=[(rknn_ep.get_ep_name(), options), "CPUExecutionProvider"])
+        assert {graph.ep_name for graph in session.get_provider_graph_assignment_info()} == {"CPUExecutionProvider"}
+        report = Report.from_dict(json.loads(written.read_text()))
+        assert (report.partitions, report.macs.inside, report.nodes.npu, report.original_nodes.inside) == ((), 0, 0, 0)
+        assert {(entry.where, entry.reason) for entry in report.verdicts} == {("cpu", "compile")}
+        assert "SIGSEGV" in report.verdicts[0].detail
+        assert "because of Resize 'up'" in report.sections["compilation"]["rknn_0"]["error"]
 
 
 def test_two_processes_compile_the_same_model_into_one_cache(toolkit: Toolkit, tmp_path: Path) -> None:
