@@ -10,10 +10,10 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
 from rknn_ep.artifact.bundle import NATIVE_TEXT
 from rknn_ep.errors import CompileError
+from rknn_ep.graph.inference import infer_shapes
 from rknn_ep.records import CompileRequest, CompileResult
 from rknn_ep_simulator.avx2 import make_avx2
 from rknn_ep_simulator.exact import fold_foreign_biases, make_exact
@@ -50,7 +50,7 @@ def _simulation(request: CompileRequest, weights: WeightFile, shape: int = 0) ->
     """The entries for one choice of input shapes, numbered but for the first, and notes; the weights go to their file."""
     try:
         model = ir.from_proto(onnx.load_model_from_string(request.model))
-        ShapeInferencePass()(model)
+        infer_shapes(model)
     except Exception as error:
         raise CompileError(f"{request.partition} is not a valid ONNX model: {error}") from error
     _require_types(model, request.partition)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from rknn_ep.errors import CompileError
+from rknn_ep.graph.inference import infer_shapes
 from rknn_ep_toolkit2.graphs import PRODUCTS, QUANTIZE, Array, constant, dequantize_of, readers
 from rknn_ep_toolkit2.linear import gemms
 from rknn_ep_toolkit2.lowering import lower
@@ -63,13 +64,13 @@ def copy_of(model: ir.Model, origin: str) -> VendorCopy:
     _check_opset(model, origin)
     drop_float16_borders(model)
     lowered = lower(model)
-    ShapeInferencePass()(model)
+    infer_shapes(model)
     linear = gemms(model)
     unrounded = float_unrounded(model)
     left = keep_scales(model)
     RemoveUnusedNodesPass()(model)
     _name_nodes(model)
-    ShapeInferencePass()(model)
+    infer_shapes(model)
     model.ir_version = min(model.ir_version or LARGEST_IR_VERSION, LARGEST_IR_VERSION)
     done = {"written_as": lowered, "gemms": linear, "float_products": unrounded, "requantized_weights": left}
     return VendorCopy(

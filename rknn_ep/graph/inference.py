@@ -122,6 +122,17 @@ class NodeInference:
         return [_Output.read(int(name[1:]), one) for name, one in found.items() if name and one.WhichOneof("value")]
 
 
+def infer_shapes(model: ir.Model) -> None:
+    """Write types and shapes into the graph's values, in its order; what cannot be inferred stays as it is declared.
+
+    ONNX's own inference of a whole model serialises the weights, and gives up all of it where one operator has no inference
+    function and a body that it cannot read (MeanVarianceNormalization in onnx 1.23).
+    """
+    inference = NodeInference(model)
+    for node in model.graph:
+        inference.infer(node)
+
+
 def merged(found: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | None:
     """What inference found, with declared dimensions where it found none."""
     if found is None or declared is None or len(found) != len(declared):

@@ -45,6 +45,17 @@ def test_weights_count_in_the_types_of_the_device() -> None:
     assert text.weight_bytes == 32 * 16 * 2
 
 
+def test_an_operator_that_onnx_cannot_infer_leaves_no_traceback_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 8, 8]) for name in "xy"]
+    nodes = [helper.make_node("MeanVarianceNormalization", ["x"], ["m"]), helper.make_node("Relu", ["m"], ["y"])]
+    graph = helper.make_graph(nodes, "test", ends[:1], ends[1:])
+    entries = bundles.compiled(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])).entries
+    assert caplog.records == []
+    written = onnx.load_model_from_string(entries["simulation.onnx"]).graph
+    [shape] = [value.type.tensor_type.shape for value in written.value_info if value.name == "m"]
+    assert [dim.dim_value for dim in shape.dim] == [1, 4, 8, 8]
+
+
 def test_equal_requests_give_equal_bytes() -> None:
     first, second = (bundles.compiled(bundles.quantized_identity(), "int8").entries for _ in range(2))
     assert first == second
