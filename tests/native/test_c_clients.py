@@ -5,7 +5,6 @@ set_io_mem, destroy_mem. They include rknn_api.h, which on a user's machine is R
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from rknn_ep_simulator.environment import environment
+from tests.required import compiler
 from tests.simulator import bundles, driver
 from tests.simulator.driver import Context
 
@@ -29,14 +29,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["c99", "c++17"])
 def clients(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") if request.param == "c99" else shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
-        pytest.skip("needs a C compiler (Debian: apt-get install gcc)")
+    cc = compiler("cc" if request.param == "c99" else "")
     folder = tmp_path_factory.mktemp(request.param)
     libraries = Path(environment()["LD_LIBRARY_PATH"].split(os.pathsep)[0])
     flags = ["-std=gnu99"] if request.param == "c99" else ["-std=gnu++17", "-fpermissive", "-w", "-x", "c++"]
     for name in ("copying_client", "zero_copy_client"):
-        command = [compiler, *flags, "-O1", "-Wall", "-I", str(HERE.parents[1] / "native/abi"), str(HERE / f"{name}.c")]
+        command = [cc, *flags, "-O1", "-Wall", "-I", str(HERE.parents[1] / "native/abi"), str(HERE / f"{name}.c")]
         command += ["-x", "none", "-L", str(libraries), "-lrknnrt", "-Wl,--no-as-needed", "-o", str(folder / name)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -1,7 +1,6 @@
 """What librknn_ep.so adds to rknn_api: no allocation in a call, and flat memory over many runs."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from rknn_ep.api import native_library
 from rknn_ep.runtime.native import onnxruntime_library
+from tests.required import compiler
 from tests.simulator.bundles import bundle, quantized_identity, relu
 
 ROOT = Path(__file__).parents[2]
@@ -43,13 +43,10 @@ print((resident() - before) / 100_000)
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """benchmarks/native/client.cc, which counts the allocations of the process."""
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
-        pytest.skip("needs g++ (apt-get install g++)")
     path = tmp_path_factory.mktemp("client") / "client"
     source = ROOT / "benchmarks/native/client.cc"
     done = subprocess.run(
-        [compiler, "-std=c++17", "-O1", "-I", str(ROOT / "native"), str(source), "-o", str(path), "-ldl"],
+        [compiler(), "-std=c++17", "-O1", "-I", str(ROOT / "native"), str(source), "-o", str(path), "-ldl"],
         check=False,
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from rknn_ep_tvm.version import unavailable
-from tests.required import missing
+from tests.required import compiler, missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,19 +36,19 @@ def build_sanitized(cmake: str, build: Path, prefix: Path) -> None:
 @pytest.fixture(scope="session")
 def sanitized(tmp_path_factory) -> dict[str, str]:
     """Environment in which Python uses a sanitized build of the native libraries, one for all workers of pytest-xdist."""
-    cmake, compiler = shutil.which("cmake"), shutil.which(os.environ.get("CXX", "g++"))
-    if cmake is None or compiler is None:
-        pytest.skip("needs cmake and g++ (python -m pip install cmake; apt-get install g++)")
-    runtime = run(compiler, "-print-file-name=libasan.so").stdout.strip()
+    cmake, cxx = shutil.which("cmake"), compiler()
+    if cmake is None:
+        missing("cmake", "python -m pip install cmake ninja")
+    runtime = run(cxx, "-print-file-name=libasan.so").stdout.strip()
     if not Path(runtime).is_absolute():
-        pytest.skip("the compiler has no address sanitizer (Debian: libgcc-12-dev)")
+        missing("sanitizers", f"{cxx} has no address sanitizer (Debian: libgcc-12-dev)")
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     build, prefix = shared / "sanitized-build", shared / "sanitized"
     with FileLock(shared / "sanitized.lock"):
         if not prefix.exists():
             build_sanitized(cmake, build, prefix)
-    stdcpp = run(compiler, "-print-file-name=libstdc++.so").stdout.strip()
+    stdcpp = run(cxx, "-print-file-name=libstdc++.so").stdout.strip()
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(prefix), str(ROOT), str(ROOT / "plugins")]),

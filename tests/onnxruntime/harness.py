@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-import pytest
 from onnx import TensorProto, helper
 
 from rknn_ep.api import EP_NAME, native_library
 from rknn_ep.artifact.bundle import write_bundle
 from rknn_ep.artifact.native_text import NativeDescription, SocFacts, TensorDescription
 from rknn_ep_onnxruntime import native
+from tests.required import missing
 
 SHAPE = (1, 3, 4, 4)
 RK3576 = SocFacts("rk3576", 2, (0, 1, 2, 3))
@@ -167,7 +167,7 @@ def open_session(
 def on_npu(session: ort.InferenceSession) -> list[str]:
     """Operator types of the nodes that the provider took."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
-        pytest.skip("this onnxruntime does not say which nodes went where (1.24 and later do)")
+        missing("onnxruntime", "this one does not say which nodes went where (1.24 and later do)")
     return sorted(
         node.op_type
         for subgraph in session.get_provider_graph_assignment_info()

@@ -121,7 +121,6 @@ def test_reloaded_model_is_not_planned_again(compiled, planner):
     assert planner.models == []
 
 
-@pytest.mark.skipif(not hasattr(ort, "ModelCompiler"), reason="this onnxruntime has no ModelCompiler")
 @pytest.mark.parametrize("embed", [False, True])
 def test_model_compiler_writes_the_same(planner, tmp_path, embed):
     planner.partitions = [(("Mul",), mul_bundle(tmp_path))]

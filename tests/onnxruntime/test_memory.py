@@ -24,10 +24,7 @@ from tests.onnxruntime.harness import (
     open_session,
     random,
 )
-
-needs_memory_info = pytest.mark.skipif(
-    VERSION < (1, 24) or not hasattr(ort, "OrtDeviceMemoryType"), reason="this onnxruntime's Python has no memory of providers"
-)
+from tests.required import missing
 
 
 def doubling() -> object:
@@ -35,6 +32,8 @@ def doubling() -> object:
 
 
 def provider_memory() -> ort.OrtMemoryInfo:
+    if VERSION < (1, 24) or not hasattr(ort, "OrtDeviceMemoryType"):
+        missing("onnxruntime", "the Python of this one has no memory of providers")
     [device] = [one for one in ort.get_ep_devices() if one.ep_name == EP_NAME]
     return device.memory_info(ort.OrtDeviceMemoryType.HOST_ACCESSIBLE)
 
@@ -49,7 +48,6 @@ def view(one: ort.OrtValue) -> np.ndarray:
     return np.frombuffer(memory, np.float32).reshape(one.shape())
 
 
-@needs_memory_info
 def test_bound_values_of_the_provider_reach_the_partition_at_their_own_address(planner: HandPlanner, tmp_path: Path) -> None:
     seen = []
 
@@ -83,7 +81,6 @@ def test_bound_values_of_the_provider_reach_the_partition_at_their_own_address(p
     np.testing.assert_array_equal(view(y), 2 * random())
 
 
-@needs_memory_info
 @pytest.mark.parametrize("io_mode", ["general", "zero_copy"])
 def test_the_simulator_computes_in_bound_memory(planner: HandPlanner, tmp_path: Path, io_mode: str) -> None:
     planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
@@ -100,7 +97,6 @@ def test_the_simulator_computes_in_bound_memory(planner: HandPlanner, tmp_path: 
     np.testing.assert_allclose(binding.copy_outputs_to_cpu()[0], np.sin(3 * given), rtol=0, atol=2**-8)
 
 
-@needs_memory_info
 def test_values_outlive_their_session(planner: HandPlanner, tmp_path: Path) -> None:
     planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
     x = value()

@@ -23,6 +23,7 @@ from tests.onnxruntime.harness import (
     random,
     run_python,
 )
+from tests.required import missing
 
 
 def test_registering_twice_gives_one_device():
@@ -36,8 +37,9 @@ def test_registering_twice_gives_one_device():
     assert devices[0].ep_vendor == "Rockchip"
 
 
-@pytest.mark.skipif(VERSION < (1, 25), reason="onnxruntime takes plugin providers by name since 1.25")
 def test_provider_is_listed_by_name():
+    if VERSION < (1, 25):
+        missing("onnxruntime", "plugin providers are taken by name since 1.25")
     assert EP_NAME in ort.get_available_providers()
 
 
@@ -203,8 +205,9 @@ def _whole(folder):
     return bundle_of(folder, mul_and_sin())
 
 
-@pytest.mark.skipif(VERSION < (1, 24), reason="there are no virtual devices before onnxruntime 1.24")
 def test_the_policy_that_prefers_an_npu_finds_ours(planner, tmp_path):
+    if VERSION < (1, 24):
+        missing("onnxruntime", "there are no virtual devices before 1.24")
     planner.partitions = [(("Mul",), mul_bundle(tmp_path))]
     settings = ort.SessionOptions()
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")

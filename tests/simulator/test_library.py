@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.required import compiler
 from tests.simulator import bundles, driver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,15 +43,10 @@ print("both")
 """
 
 
-def tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
 def test_exports_are_the_functions_of_rknn_api_and_one_private_symbol() -> None:
-    out = subprocess.run([tool("nm"), "-D", "--defined-only", driver.library_path()], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [compiler("nm"), "-D", "--defined-only", driver.library_path()], capture_output=True, text=True, check=True
+    )
     names = {line.split()[-1] for line in out.stdout.splitlines()}
     declared: set[str] = set()
     for header in ("rknn_api.h", "rknn_matmul_api.h", "rknn_custom_op.h"):
@@ -62,7 +57,7 @@ def test_exports_are_the_functions_of_rknn_api_and_one_private_symbol() -> None:
 
 
 def test_the_library_has_no_soname_and_stays_loaded() -> None:
-    out = subprocess.run([tool("readelf"), "-d", driver.library_path()], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run([compiler("readelf"), "-d", driver.library_path()], capture_output=True, text=True, check=True).stdout
     assert "SONAME" not in out
     assert "NODELETE" in out
 
@@ -74,7 +69,7 @@ def test_our_library_and_another_of_the_same_name_answer_for_themselves(tmp_path
     folder = tmp_path / "vendor"
     folder.mkdir()
     subprocess.run(
-        [tool("gcc"), "-shared", "-fPIC", "-Wl,-soname,librknnrt.so", "-o", folder / "librknnrt.so", source], check=True
+        [compiler("gcc"), "-shared", "-fPIC", "-Wl,-soname,librknnrt.so", "-o", folder / "librknnrt.so", source], check=True
     )
     bundle = bundles.bundle(tmp_path / "relu.rknnctx", bundles.relu())
     done = subprocess.run(

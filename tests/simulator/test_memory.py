@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.required import missing
 from tests.simulator import bundles, driver
 from tests.simulator.driver import Context, RknnError, TensorMem
 
@@ -72,7 +73,7 @@ def test_memory_from_a_descriptor_is_read_and_written_in_place(context: Context,
 def test_memory_from_a_dma_buf_heap_where_there_is_one(context: Context, library: ctypes.CDLL) -> None:
     heap = Path("/dev/dma_heap/system")
     if not os.access(heap, os.R_OK | os.W_OK):
-        pytest.skip("no dma-buf heap here")
+        missing("dma-heap", f"{heap} cannot be opened")
     import fcntl
 
     request = np.zeros(3, np.uint64)  # length; descriptor and its flags; heap flags

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rknn_ep_toolkit2.environment import Toolkit
+from tests.required import missing
 from tests.toolkit2.conftest import JOBS
 from tests.toolkit2.models import FLOAT, model, node
 
@@ -36,7 +37,7 @@ def in_a_small_disk(folder: Path, megabytes: float, *arguments: str, environment
         unshare is None
         or subprocess.run([*command, f"mount -t tmpfs none {folder}"], check=False, capture_output=True).returncode
     ):
-        pytest.skip("no mount namespace can be made here (unshare --mount)")
+        missing("mount", "no mount namespace can be made (unshare --mount)")
     mount = f'mount -t tmpfs -o size={int(megabytes * 1024)}k none {folder} && exec "$@"'
     done = subprocess.run(
         [*command, mount, "sh", sys.executable, *arguments],

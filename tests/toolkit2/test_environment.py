@@ -18,6 +18,7 @@ from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.interpreters import interpreter
 from rknn_ep_toolkit2.requirements import PYTHONS, requirements
 from rknn_ep_toolkit2.worker import Workers
+from tests.required import missing
 from tests.toolkit2 import pythons
 from tests.toolkit2.conftest import JOBS, alive, children, wait_until
 
@@ -257,7 +258,7 @@ def test_this_python_is_taken_if_the_toolkit_has_a_wheel_for_it() -> None:
 def test_another_python_is_found_where_this_one_is_too_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if sys.version_info[:2] not in PYTHONS:
-        pytest.skip(f"this test makes an older Python out of this one, and {name} is none")
+        missing("pythons", f"the toolkit has no wheel for {name}, which stands for an older Python")
     found = tmp_path / f"pyenv/versions/{name}.9/bin/python{name}"
     found.parent.mkdir(parents=True)
     found.symlink_to(sys.executable)
@@ -275,7 +276,7 @@ def test_another_python_is_found_where_this_one_is_too_new(tmp_path: Path, monke
 def test_a_named_python_without_a_wheel_is_refused(tmp_path: Path) -> None:
     others = [path for name in ("3.9", "3.13", "3.14") for path in Path.home().glob(f".pyenv/versions/{name}.*/bin/python{name}")]
     if not others:
-        pytest.skip("no Python 3.9, 3.13 or 3.14 of pyenv's is here")
+        missing("pythons", "no Python 3.9, 3.13 or 3.14 of pyenv's")
     error = error_of(interpreter, others[0])
     assert "has no wheel for Python 3." in error.message
     assert "Install Python 3.12" in error.remedy

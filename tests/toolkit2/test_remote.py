@@ -15,6 +15,7 @@ from rknn_ep_toolkit2.environment import Toolkit
 from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.requirements import PYTHONS
 from rknn_ep_toolkit2.worker import Workers
+from tests.required import missing
 from tests.toolkit2 import pythons
 from tests.toolkit2.conftest import JOBS, SESSIONS
 
@@ -45,7 +46,7 @@ def test_it_runs_in_every_python_that_the_toolkit_has_wheels_for(
 ) -> None:
     base = next((path for path in interpreters._candidates(version) if interpreters._version(path) == version), None)
     if base is None:
-        pytest.skip(f"no Python {version[0]}.{version[1]} is here")
+        missing("pythons", f"no Python {version[0]}.{version[1]}")
     # The toolkit itself is not needed to see that the server, its children, their limits and their answers work.
     pool = Workers()
     toolkit = Toolkit(pythons.environment(tmp_path / "there", "2.5.0", "", base), "2.5.0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from rknn_ep.api import native_library
 from rknn_ep_simulator.environment import environment
 from rknn_ep_tvm.targets import make_target
+from tests.required import compiler
 from tests.tvm.harness import SECONDS, SHAPE, TARGET, compiled, imported, network, random, run, samples
 
 SOURCE = Path(__file__).with_name("program.cc")
@@ -30,14 +30,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled against the headers and the library of apache-tvm-ffi."""
     from tvm_ffi import libinfo
 
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
-        pytest.skip("needs a C++ compiler (Debian: apt-get install g++)")
     path = tmp_path_factory.mktemp("program") / "program"
     library = Path(libinfo.find_libtvm_ffi())
     headers = ["-isystem", libinfo.find_include_path(), "-isystem", libinfo.find_dlpack_include_path()]
     link = ["-L", str(library.parent), "-ltvm_ffi", f"-Wl,-rpath,{library.parent}", "-ldl", "-o", str(path)]
-    built = done(compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", *headers, str(SOURCE), *link, **os.environ)
+    built = done(compiler(), "-std=c++17", "-Wall", "-Wextra", "-Werror", *headers, str(SOURCE), *link, **os.environ)
     assert built.returncode == 0, built.stderr
     return path
 

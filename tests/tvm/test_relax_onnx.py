@@ -11,13 +11,18 @@ import onnxruntime
 import pytest
 
 from rknn_ep.errors import ShapeError
+from rknn_ep_tvm.version import unavailable
+from tests.required import missing
 from tests.tvm import harness
 
-tvm = pytest.importorskip("tvm")
-from tvm import relax  # noqa: E402
-from tvm.relax import op  # noqa: E402
+if why := unavailable():
+    missing("tvm", why)
 
-from rknn_ep_tvm.relax_onnx import CONVERTERS, DOMAIN, to_onnx  # noqa: E402
+import tvm
+from tvm import relax
+from tvm.relax import op
+
+from rknn_ep_tvm.relax_onnx import CONVERTERS, DOMAIN, to_onnx
 
 Build = Callable[..., Any]
 FLOAT32_SUMS = 2e-5

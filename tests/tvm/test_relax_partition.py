@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 
 from rknn_ep.errors import CalibrationError, ModelError, OptionError, ShapeError
+from rknn_ep_tvm.version import unavailable
+from tests.required import missing
 from tests.tvm import harness
 from tests.tvm.harness import calls
 
-tvm = pytest.importorskip("tvm")
-from tvm import relax  # noqa: E402
-from tvm.relax import op  # noqa: E402
+if why := unavailable():
+    missing("tvm", why)
 
-import rknn_ep_tvm  # noqa: E402
-from rknn_ep_tvm.running import RUN  # noqa: E402
+import tvm
+from tvm import relax
+from tvm.relax import op
+
+import rknn_ep_tvm
+from rknn_ep_tvm.running import RUN
 
 SHAPE = (1, 3, 32, 32)
 FLOAT16 = 2**-9
