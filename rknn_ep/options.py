@@ -100,7 +100,19 @@ class Options:
         target = manager.target(options.target)
         _one_of("device", options.device, ["auto", *manager.runtimes()])
         _one_of("calibration_method", options.calibration_method, manager.calibrators())
-        return replace(options, target=target.name)
+        options = replace(options, target=target.name)
+        options.check_for(target.name, manager)
+        return options
+
+    def check_for(self, target: str, manager: PluginManager | None = None) -> None:
+        """Let the plugins look at their own options for a SoC.
+
+        Raises:
+            OptionError: one that the SoC has not, or that does not fit the others.
+        """
+        text = {**self.as_text(), "target": target}
+        for compiler in (manager or plugins()).compilers().values():
+            compiler.check_options(text)
 
     def at_shapes(self, choice: ShapeSet, inputs: Sequence[str]) -> Options:
         """The options of a build for one choice of input shapes; `inputs` are the names of the model's.

@@ -95,7 +95,10 @@ def compile(
 def _other_targets(names: Sequence[str], options: Options) -> tuple[str, ...]:
     """The names in order, each once, without the target itself; OptionError for one that does not exist."""
     found = dict.fromkeys(plugins().target(name).name for name in names)
-    return tuple(name for name in found if name != options.target)
+    others = tuple(name for name in found if name != options.target)
+    for name in others:
+        options.check_for(name)
+    return others
 
 
 def partition(model: Source, **options: Any) -> Report:

@@ -48,7 +48,13 @@ def rknn_ep_health_checks() -> Iterable[HealthCheck]:
 def rknn_ep_compilers() -> Iterable[Compiler]:
     """What boards load: `<target>.rknn`."""
     yield Compiler(
-        "toolkit2", _compile, devices=("board",), version=_version, available=_unavailable, description="writes .rknn files"
+        "toolkit2",
+        _compile,
+        devices=("board",),
+        version=_version,
+        check_options=_check_options,
+        available=_unavailable,
+        description="writes .rknn files",
     )
 
 
@@ -85,6 +91,12 @@ def _compile(request: CompileRequest) -> CompileResult:
     from rknn_ep_toolkit2.compiler import compile_partition
 
     return compile_partition(request)
+
+
+def _check_options(options: Mapping[str, str]) -> None:
+    from rknn_ep_toolkit2.settings import check_options
+
+    check_options(options)
 
 
 def _executor(bundle: Path, options: Mapping[str, str]) -> PythonExecutor:

@@ -18,6 +18,7 @@ from typing import Any
 from rknn_ep.errors import CompileError, OptionError, nearest
 
 PREFIX = "toolkit2."
+DEVICE = "toolkit2"
 ALGORITHMS = ("normal", "kl_divergence", "mmse")
 EXACT_LEVEL, FASTEST_LEVEL = 2, 3
 """At level 3 the compiler computes a convolution and the activation or sum behind it as one operator that rounds once, and
@@ -54,8 +55,8 @@ class Settings:
         """Read the options `toolkit2.*`, and what the others imply.
 
         Raises:
-            OptionError: an unknown one, or a value that it does not take.
-            CompileError: one that this SoC has not; another may.
+            OptionError: an unknown one, or a value that it does not take, here or on this SoC.
+            CompileError: a precision that the toolkit does not compile for this SoC; another may.
         """
         own = {key[len(PREFIX) :]: value for key, value in options.items() if key.startswith(PREFIX)}
         for key in own:
@@ -65,7 +66,10 @@ class Settings:
         method = options.get("calibration_method", "")
         algorithm = own.get("algorithm") or (method if method in ALGORITHMS else "normal")
         if weight_bits == 4 and target not in WITH_W4A16:
-            raise CompileError(f"{target} has no 4-bit weights: {', '.join(sorted(WITH_W4A16))} have")
+            raise OptionError(
+                f"option '{PREFIX}weight_bits': {target} has no 4-bit weights (w4a16)",
+                remedy=f"These have: {', '.join(sorted(WITH_W4A16))}. Leave it out for the others.",
+            )
         if precision == "int16" and target in WITHOUT_W16A16:
             raise CompileError(f"RKNN-Toolkit2 compiles no 16-bit integers for {target}")
         memory = own.get("memory_limit")
@@ -104,6 +108,38 @@ class Settings:
             **({"disable_rules": list(disabled)} if self.precision == "int8" else {}),
             **({"custom_string": self.custom_string} if self.custom_string else {}),
         }
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Look at `toolkit2.*` before any work: what a build would only say at its end.
+
+    Args:
+        options: all of a session's or build's, as text; `target` is among them.
+
+    Raises:
+        OptionError: an unknown one, a value that it does not take, or one that the SoC or the other options leave no room for.
+    """
+    settings = Settings.of(options["target"], "int8", options)
+    if settings.weight_bits == 4 and options.get("precision") in ("fp16", "int16"):
+        raise OptionError(
+            f"option '{PREFIX}weight_bits' is 4, and precision is {options['precision']}",
+            remedy="4-bit weights go with 16-bit floats (w4a16) and are asked for with precision int8, or auto.",
+        )
+    if settings.weight_bits == 4 and "calibration" not in options:
+        raise OptionError(
+            f"option '{PREFIX}weight_bits' is 4: the toolkit quantises by itself, and there is no calibration data",
+            remedy="Set calibration to a folder of 20 to 200 pictures, a .npz, a .npy or a list file.",
+        )
+    asked = {
+        f"{PREFIX}weight_bits=4": settings.weight_bits == 4,
+        "precision=int16": options.get("precision") == "int16",
+        "quantizer=toolkit2": options.get("quantizer") == "toolkit2",
+    }
+    if options.get("device") == DEVICE and (given := [name for name, there in asked.items() if there]):
+        raise OptionError(
+            f"device={DEVICE} runs rknn_ep's own 8-bit quantisation or float16, and {given[0]} is quantised by the toolkit",
+            remedy="Leave one of them out; rknn-ep compile writes such a .rknn for boards.",
+        )
 
 
 _KNOWN = ("optimization_level", "weight_bits", "algorithm", "timeout", "memory_limit", "weights")

@@ -80,7 +80,7 @@ def test_an_old_image(rknn_ep: Run, board) -> None:  # type: ignore[no-untyped-d
 
 def test_a_compiled_model(rknn_ep: Run, model: Path, tmp_path: Path) -> None:
     compiled = tmp_path / "model_ctx.onnx"
-    assert rknn_ep("compile", model, "-o", compiled, "--precision", "fp16").code == 0
+    assert rknn_ep("compile", model, "-o", compiled, "--precision", "fp16", "--device", "simulator").code == 0
     found = checks(rknn_ep("doctor", compiled, "--json"))
     assert found["model"]["verdict"] == "warning" and "for the simulator only" in found["model"]["evidence"]
     assert "estimate" in found["model-memory"]["evidence"]

@@ -15,7 +15,8 @@ import rknn_ep
 from rknn_ep.artifact.bundle import Bundle
 from rknn_ep.artifact.epcontext import read_epcontext
 from rknn_ep.artifact.rknn_file import read_metadata
-from rknn_ep.errors import ArtifactError, CompileError, NotInstalledError, OptionError
+from rknn_ep.errors import ArtifactError, NotInstalledError, OptionError
+from rknn_ep.options import Options
 from rknn_ep.plugins import plugins
 from rknn_ep_toolkit2.compiler import compile_partition
 from rknn_ep_toolkit2.device import VendorSimulator, join
@@ -179,9 +180,6 @@ def test_4_bit_weights_where_the_soc_has_them(toolkit: Toolkit, tmp_path: Path) 
     option = {"toolkit2.weight_bits": "4"}
     (request,) = requests(model, tmp_path, net.shape, target="rk3576", **option)
     assert compile_partition(with_simulation(request)).notes["quantization"]["dtype"] == "w4a16"
-    (request,) = requests(model, tmp_path, net.shape, target="rk3588", **option)
-    with pytest.raises(CompileError, match="rk3588 has no 4-bit weights: rk3576, rv1126b have"):
-        compile_partition(request)
 
 
 def test_soc_without_float16_gets_no_float(toolkit: Toolkit, tmp_path: Path) -> None:
@@ -211,7 +209,6 @@ def test_a_session_on_the_simulator_does_not_ask_for_the_toolkit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calibration: Path
 ) -> None:
     from rknn_ep.compilation import choose_compilers
-    from rknn_ep.options import Options
 
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing"))
     chosen = choose_compilers(Options.parse({"device": "simulator"}), plugins(), "simulator", None)
@@ -254,6 +251,31 @@ def test_what_cannot_be_asked_for_is_said_before_any_work(
 ) -> None:
     with pytest.raises(OptionError, match=message):
         compiled(tmp_path, calibration, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"toolkit2.weight_bits": "4"}, r"rk3588 has no 4-bit weights \(w4a16\)\s+These have: rk3576, rv1126b"),
+        ({"toolkit2.weight_bits": "4", "target": "rk3576", "also_targets": ["rk3568"]}, "rk3568 has no 4-bit weights"),
+        ({"toolkit2.weight_bits": "4", "target": "rk3576", "precision": "fp16"}, "is 4, and precision is fp16"),
+        ({"toolkit2.wait_bits": "4"}, "did you mean 'weight_bits'"),
+        ({"precision": "int16", "device": "toolkit2"}, "own 8-bit quantisation or float16, and precision=int16 is"),
+        ({"quantizer": "toolkit2", "device": "toolkit2"}, "and quantizer=toolkit2 is quantised by the toolkit"),
+    ],
+)
+def test_options_of_the_toolkit_that_do_not_fit_are_said_before_any_work(
+    tmp_path: Path, calibration: Path, options: dict[str, object], message: str
+) -> None:
+    steps: list[str] = []
+    with pytest.raises(OptionError, match=message):
+        compiled(tmp_path, calibration, progress=lambda said, share: steps.append(said), **options)
+    assert not steps
+
+
+def test_4_bit_weights_without_data_are_refused_before_any_work() -> None:
+    with pytest.raises(OptionError, match="the toolkit quantises by itself, and there is no calibration data"):
+        Options.parse({"target": "rk3576", "toolkit2.weight_bits": "4"})
 
 
 def test_an_output_without_its_folder_is_said_before_any_work(tmp_path: Path) -> None:
