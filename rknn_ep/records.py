@@ -229,8 +229,8 @@ class Compiler:
     """Part of the cache key: a new version rebuilds. A function is asked only when the compiler is about to be used."""
     check_options: Callable[[Mapping[str, str]], None] = lambda options: None
     """Raises an OptionError where options of the plugin's own make no sense, or not with the others. Asked when options are read,
-    before any work, and for each further target of a build; gets all of them as text, `target` always among them. Asked whether or
-    not the compiler is available, so it must import nothing large."""
+    before any work, and for each further target of a build; gets all of them as text, `target` always among them. Asked also
+    where the compiler is not available, so it must import nothing large."""
     dynamic_input: bool = False
     """Whether it takes requests with `variants`; a build for several input shapes leaves out compilers that do not."""
     available: Callable[[], str] = lambda: ""
