@@ -1,23 +1,29 @@
-"""A .rknn that something else compiled, as a bundle in an EPContext model: what it takes and gives stands in the file itself."""
+"""A .rknn as a bundle in an EPContext model.
+
+What somebody else compiled says itself what it takes and gives. What our compiler wrote has a companion, from which the model
+gets its simulation too.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
 from onnx import helper
 
 from rknn_ep import __version__
-from rknn_ep.artifact.bundle import write_bundle
+from rknn_ep.artifact.bundle import NATIVE_TEXT, RKNN_SUFFIX, write_bundle
 from rknn_ep.artifact.cache import BUNDLE_SUFFIX
 from rknn_ep.artifact.epcontext import write_epcontext_model
 from rknn_ep.artifact.native_text import NativeDescription, TensorDescription
 from rknn_ep.artifact.rknn_file import RknnMetadata, RknnTensor, read_metadata
 from rknn_ep.errors import ArtifactError
 from rknn_ep.plugins import plugins
+from rknn_ep_toolkit2.companions import Companion, find_companion, mark_of
 
 PARTITION = "rknn_0"
 _COMPUTED = frozenset({"INT8", "UINT8", "INT16", "FLOAT16", "FLOAT"})
@@ -34,25 +40,65 @@ class _Partition:
     native_text: str
 
 
-def wrap_rknn(rknn: Path, output: Path, *, embed_mode: int = 1) -> NativeDescription:
+@dataclass(frozen=True)
+class Wrapped:
+    """What `wrap_rknn` wrote."""
+
+    description: NativeDescription
+    companion: Path | None
+    """The bundle that the simulation came from; None: only boards run the model."""
+    why: str
+    """Why there is no companion."""
+
+
+def wrap_rknn(rknn: Path, output: Path, *, embed_mode: int = 1, companion: Path | None = None) -> Wrapped:
     """Write `output`, an EPContext model that runs `rknn`.
 
+    Args:
+        rknn: the file.
+        output: where to write the model.
+        embed_mode: 1 keeps the file inside the model, 0 beside it.
+        companion: the bundle that our compiler wrote with the file; by default it is looked for beside it.
+
     Raises:
-        ArtifactError: the file is no .rknn of the kind that describes itself, or holds several sets of shapes, or `output`
-            cannot be written.
+        ArtifactError: the file is no .rknn of the kind that describes itself and has no companion, or holds several sets of
+            shapes, or `companion` is not its own, or `output` cannot be written.
         OptionError: it is for a SoC that no plugin knows.
     """
-    metadata = read_metadata(rknn)
-    description = describe(metadata, str(rknn))
+    try:
+        content = rknn.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{rknn} cannot be read: {error.strerror}") from error
+    found, why = find_companion(rknn, content, companion)
+    description = _described(content, rknn, found, why)
+    entries: dict[str, bytes | Path] = {}
+    facts: dict[str, Any] = {"precision": description.precision}
+    if found is not None:
+        entries = {name: found.bundle.read(name) for name in found.bundle.names if not name.endswith(RKNN_SUFFIX)}
+        facts = {name: value for name, value in found.bundle.manifest.items() if name not in ("format", "entries")}
+    name, text = description.partition, description.to_text()
+    entries |= {NATIVE_TEXT: text.encode(), f"{description.target}{RKNN_SUFFIX}": content}
+    facts |= {"partition": name, "target": description.target, "wrapped": rknn.name}
     with tempfile.TemporaryDirectory(prefix="rknn-ep-") as folder:
-        bundle = Path(folder) / f"{PARTITION}{BUNDLE_SUFFIX}"
-        entries: dict[str, bytes | Path] = {"native.txt": description.to_text().encode(), f"{description.target}.rknn": rknn}
-        facts = {"partition": PARTITION, "target": description.target, "precision": description.precision, "wrapped": rknn.name}
+        bundle = Path(folder) / f"{name}{BUNDLE_SUFFIX}"
         write_bundle(bundle, entries, facts)
-        names = tuple(one.name for one in description.inputs), tuple(one.name for one in description.outputs)
-        part = _Partition(PARTITION, (0,), names[0], names[1], bundle, description.to_text())
+        inputs, outputs = (tuple(one.name for one in tensors) for tensors in (description.inputs, description.outputs))
+        part = _Partition(name, (0,), inputs, outputs, bundle, text)
         write_epcontext_model(_shell(description), [part], output, target=description.target, embed_mode=embed_mode)
-    return description
+    return Wrapped(description, found.path if found else None, why)
+
+
+def _described(content: bytes, rknn: Path, found: Companion | None, why: str) -> NativeDescription:
+    try:
+        metadata = read_metadata(content, str(rknn))
+    except ArtifactError as error:
+        if found is not None:
+            return found.description(content, "")
+        if mark_of(content):
+            raise ArtifactError(f"{error.message}; {why}") from error
+        raise
+    own = describe(metadata, str(rknn))
+    return found.description(content, own.target) if found is not None else own
 
 
 def describe(metadata: RknnMetadata, origin: str) -> NativeDescription:
@@ -103,7 +149,7 @@ def _shell(description: NativeDescription) -> ir.Model:
 
     def values(tensors: tuple[TensorDescription, ...]) -> list[onnx.ValueInfoProto]:
         types = onnx.TensorProto.DataType
-        return [helper.make_tensor_value_info(one.name, types.Value(one.dtype), one.dims) for one in tensors]
+        return [helper.make_tensor_value_info(one.name, types.Value(one.border_dtype), one.border_dims) for one in tensors]
 
     node = helper.make_node(
         "Rknn", [one.name for one in description.inputs], [one.name for one in description.outputs], PARTITION, domain="rknn_ep"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ import onnxruntime
 import pytest
 
 import rknn_ep
+from rknn_ep.artifact.bundle import Bundle
+from rknn_ep.artifact.native_text import NativeDescription
 from rknn_ep.errors import ArtifactError
 from rknn_ep_toolkit2.environment import Toolkit
 from rknn_ep_toolkit2.wrapping import wrap_rknn
@@ -106,6 +110,89 @@ def test_wrapped_files_load_by_their_own_description(toolkit: Toolkit, folder: P
     rknn_ep.register()
     with pytest.raises(Exception, match="RKNN_ERR_MODEL_INVALID"):  # nothing on a PC computes it
         onnxruntime.InferenceSession(folder / "wrapped.onnx", providers=[rknn_ep.get_ep_name(), "CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def pairs(folder: Path) -> Path:
+    """`net_rk3588.rknn` and `net_rv1106.rknn`, each with its companion."""
+    options = {"target": "rv1106", "calibration": folder / "calibration.npy", "min_partition_macs": 0}
+    (folder / "pairs").mkdir()
+    rknn_ep.compile(
+        folder / "model.onnx", folder / "pairs" / "net.rknn", format="rknn", also_targets=["rk3588"], device="board", **options
+    )
+    return folder / "pairs"
+
+
+@pytest.mark.parametrize("target", ["rk3588", "rv1106"])
+def test_a_wrapped_file_with_its_companion_is_the_model_that_was_compiled(
+    toolkit: Toolkit, folder: Path, pairs: Path, tmp_path: Path, target: str
+) -> None:
+    from rknn_ep.artifact.epcontext import read_epcontext
+
+    for name in (f"net_{target}.rknn", f"net_{target}.rknnctx"):
+        shutil.copy(pairs / name, tmp_path)
+    done = command("wrap", tmp_path / f"net_{target}.rknn", "-o", tmp_path / "wrapped.onnx")
+    assert done.returncode == 0, done.stderr
+    assert f"with the simulation of net_{target}.rknnctx" in done.stdout and f"for {target}" in done.stdout
+    (node,) = read_epcontext(tmp_path / "wrapped.onnx").own
+    bundle = node.open_bundle()
+    companion = NativeDescription.from_text(Bundle.open(tmp_path / f"net_{target}.rknnctx").read("native.txt").decode())
+    assert node.description == companion and companion.target == target
+    assert bundle.read(f"{target}.rknn") == (tmp_path / f"net_{target}.rknn").read_bytes()
+    assert [name for name in bundle.names if name.endswith(".rknn")] == [f"{target}.rknn"]
+    x = np.load(folder / "inputs.npy")[0]
+    rknn_ep.register()
+    values = []
+    for path in (tmp_path / "wrapped.onnx", folder / "model.onnx"):
+        options = {"target": target, "device": "simulator", "min_partition_macs": "0"}
+        options |= {"calibration": str(folder / "calibration.npy")} if path.parent == folder else {}
+        session = onnxruntime.InferenceSession(path, providers=[(rknn_ep.get_ep_name(), options), "CPUExecutionProvider"])
+        values.append(session.run(None, {"x": x})[0])
+    assert np.array_equal(*values)
+
+
+def test_a_companion_of_another_name_beside_the_file_is_found_for_its_own_soc(
+    toolkit: Toolkit, pairs: Path, tmp_path: Path
+) -> None:
+    shutil.copy(pairs / "net_rk3588.rknn", tmp_path)
+    shutil.copy(pairs / "net_rv1106.rknnctx", tmp_path / "other.rknnctx")  # simulates the same
+    wrapped = wrap_rknn(tmp_path / "net_rk3588.rknn", tmp_path / "wrapped.onnx")
+    assert wrapped.companion == tmp_path / "other.rknnctx"
+    assert (wrapped.description.target, wrapped.description.cores) == ("rk3588", 3)
+
+
+def test_a_companion_that_does_not_fit_is_not_taken_and_said(toolkit: Toolkit, folder: Path, pairs: Path, tmp_path: Path) -> None:
+    rknn, beside = tmp_path / "net.rknn", tmp_path / "net.rknnctx"
+    shutil.copy(pairs / "net_rk3588.rknn", rknn)
+    options = {"target": "rk3588", "precision": "fp16", "min_partition_macs": 0, "device": "board"}
+    rknn_ep.compile(folder / "model.onnx", folder / "half.rknn", format="rknn", **options)
+
+    def said(*words: object, code: int = 0) -> str:
+        done = command("wrap", rknn, "-o", tmp_path / "wrapped.onnx", *words)
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    assert "runs on boards only: its companion net.rknnctx is not beside it" in said()
+    shutil.copy(folder / "half.rknnctx", beside)
+    assert re.search(
+        r"net.rknnctx beside it is not its companion: it is rknn_0 \w{12}, and the .rknn names rknn_0 \w{12}", said()
+    )
+    assert "half.rknnctx is not the companion of" in said("--companion", folder / "half.rknnctx", code=1)
+    assert "cannot be read: No such file" in said("--companion", tmp_path / "missing.rknnctx", code=1)
+    beside.write_bytes(beside.read_bytes()[:5000])
+    assert "is damaged" in said()
+    assert said("--companion", pairs / "net_rv1106.rknnctx") == ""
+    rknn.write_bytes(rknn.read_bytes().replace(b"rknn_ep:1", b"somebody:"))
+    assert "was not compiled by rknn-ep, its custom string names no companion; net.rknnctx beside it is not used" in said()
+
+
+def test_a_file_that_describes_itself_in_another_format_needs_its_companion(
+    toolkit: Toolkit, pairs: Path, tmp_path: Path
+) -> None:
+    shutil.copy(pairs / "net_rv1106.rknn", tmp_path)
+    with pytest.raises(ArtifactError, match=r"another format .* its companion net_rv1106.rknnctx is not beside it"):
+        wrap_rknn(tmp_path / "net_rv1106.rknn", tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
 
 
 def test_what_is_no_rknn_is_not_wrapped(tmp_path: Path) -> None:
