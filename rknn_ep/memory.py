@@ -124,7 +124,7 @@ def memory_of(path: Path | str, options: Mapping[str, Any] | None = None) -> Mem
     if _magic(path) in _RKNN:
         from rknn_ep.artifact.rknn_file import read_metadata
 
-        return Memory((_of_rknn(path.name, read_metadata(path)),))
+        return Memory((of_metadata(path.name, read_metadata(path)),))
     bundles = _bundles(path)
     if bundles:
         return Memory(tuple(of_bundle(bundle, str(options.get("target", ""))) for bundle in bundles))
@@ -176,12 +176,19 @@ def of_bundle(bundle: Bundle, target: str = "") -> Part:
     name = str(bundle.manifest.get("partition", ""))
     if entry := _entry(bundle, target):
         try:
-            return _of_rknn(name, read_metadata(bundle.read(entry), entry))
+            return of_metadata(name, read_metadata(bundle.read(entry), entry))
         except ArtifactError:  # rv1106 and rv1103b: a description that cannot be read
             pass
     if "native.txt" not in bundle.names:
         raise ArtifactError(f"{bundle.origin} has no native.txt: nothing says what it needs")
     return of_description(NativeDescription.from_text(bundle.read("native.txt").decode("utf-8", "replace"), bundle.origin))
+
+
+def of_metadata(name: str, metadata: RknnMetadata) -> Part:
+    """What a .rknn says about itself; of several shapes the largest is what must fit."""
+    inputs = max((sum(tensor.size for tensor in graph.inputs) for graph in metadata.graphs), default=0)
+    outputs = max((sum(tensor.size for tensor in graph.outputs) for graph in metadata.graphs), default=0)
+    return Part(name, metadata.target, metadata.weight_bytes, metadata.internal_bytes, inputs, outputs, COMPILER)
 
 
 def of_description(description: NativeDescription) -> Part:
@@ -220,13 +227,6 @@ def _planned(path: Path, options: dict[str, Any]) -> Memory:
         half = parsed.calibration is None and "fp16" in plugins().target(parsed.target).precisions
         precision = "fp16" if half else "int8"
     return of_plan(plan_model(path, parsed, precision))
-
-
-def _of_rknn(name: str, metadata: RknnMetadata) -> Part:
-    # Of several shapes the largest is what must fit.
-    inputs = max((sum(tensor.size for tensor in graph.inputs) for graph in metadata.graphs), default=0)
-    outputs = max((sum(tensor.size for tensor in graph.outputs) for graph in metadata.graphs), default=0)
-    return Part(name, metadata.target, metadata.weight_bytes, metadata.internal_bytes, inputs, outputs, COMPILER)
 
 
 def _entry(bundle: Bundle, target: str) -> str:

@@ -45,15 +45,21 @@ def inspect(
 
     What is kept from earlier sessions: `rknn-ep inspect --cache`
     """
+    from rknn_ep.cli.rknn_view import view
+
     found = describe_cache(path) if cache else describe(path, {"target": target, "input_shapes": input_shapes})
+    if found["kind"] == "rknn":  # of every tensor and native operator a program may want to know
+        found["metadata"] = asdict(found["metadata"]) if json else view(found["metadata"])
     if json:
         print_json(found)
     else:
-        _print(_readable(found))
+        _print(found)
 
 
 def describe(path: Path | None, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the file at `path` is and holds, with the memory it needs; `options` (target, input_shapes) shape the estimate.
+
+    The `metadata` of a .rknn is an `RknnMetadata`, everything else is JSON-like.
 
     Raises:
         OptionError: no path.
@@ -66,7 +72,9 @@ def describe(path: Path | None, options: Mapping[str, Any] | None = None) -> dic
             magic = file.read(4)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
-    found = _bundle(path) if magic == ZIP_MAGIC else _rknn(path) if magic in RKNN_MAGICS else _onnx(path)
+    if magic in RKNN_MAGICS:
+        return _rknn(path)
+    found = _bundle(path) if magic == ZIP_MAGIC else _onnx(path)
     found["memory"] = _memory(path, found["kind"], dict(options or {}))
     return found
 
@@ -127,10 +135,17 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 def _rknn(path: Path) -> dict[str, Any]:
     from rknn_ep.artifact.rknn_file import read_metadata
+    from rknn_ep.memory import Memory, of_metadata
 
     metadata = read_metadata(path)
-    found = {"kind": "rknn", "file": str(path), "bytes": path.stat().st_size}
-    return {**found, "shapes": metadata.shapes, "metadata": asdict(metadata)}
+    return {
+        "kind": "rknn",
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "shapes": metadata.shapes,
+        "metadata": metadata,
+        "memory": Memory((of_metadata(path.name, metadata),)).to_dict(),
+    }
 
 
 def _onnx(path: Path) -> dict[str, Any]:
@@ -182,16 +197,6 @@ def _plain_onnx(path: Path) -> dict[str, Any]:
         "outputs": [tensor(value) for value in model.graph.outputs],
         "operators": dict(operators.most_common()),
     }
-
-
-def _readable(found: dict[str, Any]) -> dict[str, Any]:
-    """The same for people: of a .rknn not every tensor."""
-    if found["kind"] != "rknn":
-        return found
-    from rknn_ep.artifact.rknn_file import read_metadata
-    from rknn_ep.cli.rknn_view import view
-
-    return found | {"metadata": view(read_metadata(Path(found["file"])))}
 
 
 def _print(found: dict[str, Any]) -> None:

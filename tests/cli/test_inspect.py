@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from rknn_ep.artifact.bundle import write_bundle
 from rknn_ep.artifact.cache import Cache
@@ -103,3 +104,14 @@ def test_of_a_rknn_file_people_see_inputs_and_outputs_and_programs_everything(rk
     assert any(tensor["name"] in line and "x".join(map(str, tensor["dims"])) in line for line in lines)
     assert found["graphs"][0]["nodes"]
     assert len(lines) < 50
+
+
+@pytest.mark.parametrize("format", [(), ("--json",)])
+def test_a_rknn_file_is_read_once(rknn_ep: Run, monkeypatch: pytest.MonkeyPatch, format: tuple[str, ...]) -> None:
+    """They have hundreds of megabytes."""
+    path = Path(__file__).parents[1] / "artifact/data/two_convolutions_rk3588_int8.rknn"
+    whole: list[Path] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: (whole.append(self), read_bytes(self))[1])
+    assert rknn_ep("inspect", path, *format).code == 0
+    assert whole.count(path) == 1
