@@ -49,6 +49,18 @@ def build(
     return onnx.shape_inference.infer_shapes(model)
 
 
+def rms_normalization(scale: str) -> list[onnx.NodeProto]:
+    """RMS normalisation of x over its last axis written out, the output y; reads the constants two, epsilon and `scale`."""
+    return [
+        node("Pow", ["x", "two"], ["a"]),
+        node("ReduceMean", ["a"], ["b"], axes=[-1]),
+        node("Add", ["b", "epsilon"], ["c"]),
+        node("Sqrt", ["c"], ["d"]),
+        node("Div", ["x", "d"], ["e"]),
+        node("Mul", ["e", scale], ["y"]),
+    ]
+
+
 def view_of(model: onnx.ModelProto) -> View:
     return normalize(load_model(model.SerializeToString()))
 

@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from rknn_ep.graph.wiring import wire
 from rknn_ep.partitioning.patterns import native_groups
-from tests.partitioning.helpers import PLANE, build, node, planned, view_of
+from tests.partitioning.helpers import PLANE, build, node, planned, rms_normalization, view_of
 
 WEIGHT = np.linspace(-1, 1, 4 * 4 * 3 * 3, dtype=np.float32).reshape(4, 4, 3, 3)
 CONSTANTS: dict[str, Any] = {
@@ -70,14 +70,7 @@ WHOLE: dict[str, list[onnx.NodeProto]] = {
         node("Add", ["t", "bias"], ["u"]),
         node("Relu", ["u"], ["y"]),
     ],
-    "rms norm": [
-        node("Pow", ["x", "two"], ["a"]),
-        node("ReduceMean", ["a"], ["b"], axes=[-1]),
-        node("Add", ["b", "epsilon"], ["c"]),
-        node("Sqrt", ["c"], ["d"]),
-        node("Div", ["x", "d"], ["e"]),
-        node("Mul", ["e", "bias"], ["y"]),
-    ],
+    "rms norm": rms_normalization("bias"),
     "attention": [
         node("Transpose", ["x2"], ["k"], perm=[0, 1, 3, 2]),
         node("MatMul", ["x", "k"], ["a"]),

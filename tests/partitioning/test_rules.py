@@ -13,7 +13,7 @@ from onnx import TensorProto
 from rknn_ep.graph import View
 from rknn_ep.partitioning.capability import judge, stays_float, table_rule
 from rknn_ep.records import Capability, NodeFacts, Outcome, Target, Verdict
-from tests.partitioning.helpers import PLANE, TARGETS, build, node, one, verdict, view_of
+from tests.partitioning.helpers import PLANE, TARGETS, build, node, one, rms_normalization, verdict, view_of
 
 
 def floats(*shape: int) -> np.ndarray[Any, Any]:
@@ -165,17 +165,30 @@ def test_odd_parts_of_a_vector_or_of_the_channels_kill_the_compiler_of_rv1106b(
     assert verdict(view, "rv1106", "int8").outcome is Outcome.NPU
 
 
+@pytest.mark.parametrize(("shapes", "axis"), [([(6,), (6,), (6,)], 0), ([(1, 5, 30), (1, 3, 30), (1, 4, 30)], 1)])
+def test_three_odd_parts_joined_kill_the_compiler_of_rv1106b(shapes: list[tuple[int, ...]], axis: int) -> None:
+    assert verdict(one("Concat", *shapes, axis=axis), "rv1106b", "int8").outcome is Outcome.REFUSED
+    assert verdict(one("Concat", *shapes, axis=axis), "rv1106", "int8").outcome is Outcome.NPU
+    assert verdict(one("Concat", *shapes[:2], axis=axis), "rv1106b", "int8").outcome is Outcome.NPU  # of two it does not
+
+
+@pytest.mark.parametrize("soc", TARGETS)
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_an_average_of_a_window_behind_the_tensor_is_refused_everywhere(soc: str, dimensions: int) -> None:
+    """Windows of three, four apart, padded by one: ceil_mode adds one that begins at the eighth value."""
+
+    def pool(size: int) -> Verdict:
+        each = {"kernel_shape": [3] * dimensions, "strides": [4] * dimensions, "pads": [1, 1] * dimensions}
+        view = one("AveragePool", (1, 16, *[size] * dimensions), **each, ceil_mode=1, count_include_pad=1)
+        return verdict(view, soc, TARGETS[soc].precisions[0])
+
+    assert (pool(7).outcome, pool(7).limit) == (Outcome.REFUSED, "every window begins inside")
+    assert pool(8).limit != pool(7).limit
+
+
 def test_a_normalisation_in_parts_goes_where_the_soc_computes_normalisations() -> None:
-    nodes = [
-        node("Pow", ["x", "two"], ["a"]),
-        node("ReduceMean", ["a"], ["b"], axes=[-1]),
-        node("Add", ["b", "epsilon"], ["c"]),
-        node("Sqrt", ["c"], ["d"]),
-        node("Div", ["x", "d"], ["e"]),
-        node("Mul", ["e", "scale"], ["y"]),
-    ]
     constants = {"two": np.float32(2), "epsilon": np.float32(1e-5), "scale": floats(128)}
-    view = view_of(build(nodes, {"x": (1, 64, 128)}, ["y"], constants))
+    view = view_of(build(rms_normalization("scale"), {"x": (1, 64, 128)}, ["y"], constants))
     for soc, outcome in (("rk3588", Outcome.NPU), ("rk2118", Outcome.NATIVE_CPU)):
         assert {found.outcome for found in judge(view, TARGETS[soc], "fp16")} == {outcome}
 
