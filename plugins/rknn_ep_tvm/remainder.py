@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx_ir as ir
-import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, _get_convert_map
 
@@ -26,6 +25,11 @@ if TYPE_CHECKING:
 
 DOMAIN = "rknn_ep"
 OPERATOR = "RknnPartition"
+
+_CANNOT = (ValueError, TypeError, AttributeError, LookupError, AssertionError, RuntimeError)
+"""What TVM's converters end with on what they cannot convert. They have no error of their own: some raise ValueError,
+NotImplementedError or one of tvm.error (both are RuntimeErrors, like what comes from C++), some assert, and some trip over an
+attribute, a shape or an input that is not as they expect it."""
 
 
 def import_remainder(model: ir.Model, built: Build, options: Options) -> IRModule:
@@ -105,9 +109,9 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc]
             return self.bb.normalize(CONVERTERS[op_name](self.bb, inputs, attrs, opset))
         try:
             return super()._convert_operator(op_name, inputs, attrs, opset)
-        except (tvm.error.TVMError, ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        except _CANNOT as error:
             name = attrs["tvm_custom"]["name"]
             raise ModelError(
-                f"{op_name} '{name}' runs on the CPU, and TVM's ONNX frontend cannot convert it: {error}",
+                f"{op_name} '{name}' runs on the CPU, and TVM's ONNX frontend cannot convert it: {str(error) or repr(error)}",
                 remedy="rknn-ep partition says why it is not on the NPU; ONNX Runtime runs the model as it is.",
             ) from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import rknn_ep
 import rknn_ep_tvm
@@ -87,6 +88,38 @@ def test_operator_that_tvm_lacks_is_named() -> None:
     model.graph.node[2].CopyFrom(helper.make_node("Bernoulli", ["r"], ["y"], name="dice"))
     with pytest.raises(ModelError, match=r"(?s)Bernoulli 'dice' runs on the CPU, and TVM.*no converter.*rknn-ep partition"):
         imported(model)
+
+
+@pytest.mark.parametrize(
+    ("operator", "attributes", "constants", "shape", "why"),
+    [
+        ("Conv", {}, {"w": np.ones((1, 1, 2, 2, 2, 2), np.float32)}, (1, 1, 4, 4, 4, 4), "Ndim > 5"),  # NotImplementedError
+        ("CumSum", {}, {}, (2, 3), "non-constant axis"),  # ValueError
+        (
+            "Resize",
+            {"mode": "nearest"},
+            {"r": np.float32([]), "s": np.float32([2, 2])},
+            (4, 4),
+            "Only resize1d",
+        ),  # AssertionError
+    ],
+)
+def test_what_a_converter_of_tvm_cannot_convert_is_named(
+    operator: str, attributes: dict[str, str], constants: dict[str, np.ndarray[Any, Any]], shape: tuple[int, ...], why: str
+) -> None:
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+    if not constants:
+        inputs.append(helper.make_tensor_value_info("axis", TensorProto.INT64, ()))
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x", *(constants or ["axis"])], ["y"], name="odd", **attributes)],
+        "odd",
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ModelError, match=rf"(?s){operator} 'odd' runs on the CPU, and TVM.*cannot convert it: .*{why}"):
+        imported(onnx.shape_inference.infer_shapes(model), exclude_ops=operator)
 
 
 @pytest.mark.parametrize("target", ["rockchip/rk3589", "rk9-sim"])
