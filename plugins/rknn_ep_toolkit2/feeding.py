@@ -19,7 +19,10 @@ import onnx
 from rknn_ep.artifact.epcontext import EpcontextModel
 from rknn_ep.cli.session import cpu_session, npu_session, run
 from rknn_ep.errors import ModelError
+from rknn_ep.graph import serialize
+from rknn_ep.importing import load_source
 from rknn_ep.options import Options
+from rknn_ep.quantization.pictures import SUFFIXES
 from rknn_ep.quantization.samples import open_samples
 from rknn_ep.records import TensorFacts
 from rknn_ep_toolkit2.verification import Sample
@@ -34,9 +37,10 @@ def samples_of(
 
     Args:
         model: a compiled model.
-        inputs: a folder, .npz, .npy or list file, as calibration data is given.
+        inputs: a folder, .npz, .npy or list file, as calibration data is given; or one picture.
         options: shapes, and how pictures become inputs.
-        reference: the float model; its tensors are found by the names of the partitions' outputs.
+        reference: the float model, in any format that an importer reads; its tensors are found by the names of the
+            partitions' outputs.
         most: so many samples at most.
 
     Raises:
@@ -49,7 +53,7 @@ def samples_of(
     inner = sorted({name for node in model.own for name in node.inputs} - given)
     outputs = sorted({name for node in model.own for name in node.outputs})
     found: dict[str, list[Sample]] = {node.name: [] for node in model.own}
-    with _exposed(model, proto, inner) as exposed, _reference(reference, outputs) as wanted:
+    with _exposed(model, proto, inner) as exposed, _reference(reference, outputs, options) as wanted:
         for feed in feeds:
             values: dict[str, Array] = {**feed, **(exposed(feed) if inner else {})}
             expected = wanted(feed)
@@ -69,8 +73,21 @@ def _feeds(
     known = {tensor.name: tensor.border_dims for node in model.own if node.description for tensor in node.description.inputs}
     constants = {item.name for item in proto.graph.initializer}
     facts = [_facts(value, known, options) for value in proto.graph.input if value.name not in constants]
-    source = open_samples(inputs, facts, mean=options.mean, std=options.std, color=options.color, resize=options.resize)
-    return [feed for feed, _ in zip(source, range(most), strict=False)]
+    how: dict[str, Any] = {"mean": options.mean, "std": options.std, "color": options.color, "resize": options.resize}
+    with _listed(inputs) as path:
+        return [feed for feed, _ in zip(open_samples(path, facts, **how), range(most), strict=False)]
+
+
+@contextmanager
+def _listed(inputs: Path) -> Iterator[Path]:
+    """One picture as a list of one: to compare on it is no less right than on a folder, as it is to calibrate."""
+    if inputs.suffix.lower() not in SUFFIXES:
+        yield inputs
+        return
+    with tempfile.TemporaryDirectory(prefix="rknn-ep-") as folder:
+        made = Path(folder) / "inputs.txt"
+        made.write_text(f"{inputs.absolute()}\n")
+        yield made
 
 
 def _facts(value: onnx.ValueInfoProto, known: Mapping[str, tuple[int, ...]], options: Options) -> TensorFacts:
@@ -99,12 +116,12 @@ def _exposed(model: EpcontextModel, proto: onnx.ModelProto, names: Sequence[str]
 
 
 @contextmanager
-def _reference(path: Path | None, names: Sequence[str]) -> Iterator[Any]:
+def _reference(path: Path | None, names: Sequence[str], options: Options) -> Iterator[Any]:
     """A function from the model's inputs to the tensors `names` of the float model; without one it gives nothing."""
     if path is None:
         yield lambda feed: None
         return
-    proto = onnx.load(path)
+    proto = onnx.load_model_from_string(serialize(load_source(path, options)))
     made = {name for node in proto.graph.node for name in node.output} | {value.name for value in proto.graph.output}
     if missing := [name for name in names if name not in made]:
         raise ModelError(

@@ -21,6 +21,7 @@ from rknn_ep.artifact.native_text import NativeDescription
 from rknn_ep.errors import CompileError, ExecutionError
 from rknn_ep_toolkit2.agreement import Agreement
 from rknn_ep_toolkit2.device import WEIGHTS, VendorSimulator, join, simulation_of
+from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.layers import Layer, LayerTable, assign, read_layers
 from rknn_ep_toolkit2.reasons import reason
 from rknn_ep_toolkit2.segments import FED, Cut, expose, find_cuts, sources, take_apart
@@ -93,6 +94,8 @@ class PartitionResult:
 
     partition: str
     target: str
+    compiled_for: tuple[str, ...]
+    """What the bundle serves; the target may be another one."""
     samples: int = 0
     outputs: list[OutputRow] = field(default_factory=list)
     layers: list[LayerRow] = field(default_factory=list)
@@ -104,6 +107,7 @@ class PartitionResult:
         return {
             "partition": self.partition,
             "target": self.target,
+            "compiled_for": list(self.compiled_for),
             "samples": self.samples,
             "milliseconds": {name: round(1000 * value, 3) for name, value in self.seconds.items()},
             "outputs": [row.to_dict() for row in self.outputs],
@@ -148,11 +152,14 @@ class _Verification:
         settings = Settings.of(target, self.description.precision, options)
         simulation = simulation_of(bundle)
         exact = join(bundle.read(EXACT_MODEL), bundle.read(WEIGHTS)) if EXACT_MODEL in bundle.names else simulation
-        self.result = PartitionResult(self.description.partition, target)
+        self.result = PartitionResult(self.description.partition, target, self.description.targets)
         self.exact, self.fast = session(exact, optimized=False), session(simulation, optimized=True)
         progress("building for the vendor's simulator", 0.0)
         copy = vendor_copy(simulation, self.description.partition)
-        self.vendor = VendorSimulator(copy, settings)
+        try:
+            self.vendor = VendorSimulator(copy, settings)
+        except ToolkitError as error:
+            raise _for_another_soc(error, target, self.description) from error
         self.parts: _Parts | None = None
         table = read_layers(self.vendor.log()) if layers else None
         if table is not None and copy.quantized:
@@ -213,6 +220,17 @@ class _Verification:
         found = function()
         self.result.seconds[name] = self.result.seconds.get(name, 0.0) + time.perf_counter() - started
         return found
+
+
+def _for_another_soc(error: ToolkitError, target: str, description: NativeDescription) -> ToolkitError:
+    """Where a SoC refuses what was planned for others, the plan is to blame and not the node."""
+    if target in description.targets or not error.refuses:
+        return error
+    return error.reworded(
+        message=f"{description.partition} was compiled for {', '.join(description.targets)}, and cannot be for {target}: "
+        f"{error.message}",
+        remedy=f"Leave --target out, or compile the model for it: rknn-ep compile --target {target}.",
+    )
 
 
 class _Parts:

@@ -8,22 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rknn_ep.cli.flags import provider_flags
+from rknn_ep.cli.flags import some_provider_flags
 from rknn_ep.cli.output import EXIT_BELOW, Json, print_json, progress
-from rknn_ep.errors import ArtifactError
+from rknn_ep.errors import ArtifactError, OptionError
 
 if TYPE_CHECKING:
+    from rknn_ep.artifact.epcontext import EpcontextModel
+    from rknn_ep.options import Options
     from rknn_ep_toolkit2.verification import LayerRow, OutputRow, PartitionResult
 
 OUTPUT_HEADER = ("output", "", "against", "cosine", "exact", "within 1 LSB", "max LSB")
 LAYER_HEADER = ("native operators", "makes", "exact", "within 1 LSB", "max LSB", "cosine", "why it differs")
 
 
-@provider_flags
+@some_provider_flags(
+    target="The SoC whose simulator is asked: any that computes in the model's precision; by default the one it was made for.",
+    input_shapes="",
+    mean="",
+    std="",
+    color="",
+    resize="",
+)
 def verify(
     model: Annotated[Path, typer.Argument(help="A model that `rknn-ep compile` wrote.", show_default=False)],
     inputs: Annotated[
-        Path, typer.Option("--inputs", help="A folder of pictures, an .npz, an .npy or a list file.", show_default=False)
+        Path,
+        typer.Option("--inputs", help="A folder of pictures, one picture, an .npz, an .npy or a list file.", show_default=False),
     ],
     options: dict[str, Any],
     reference: Annotated[
@@ -43,22 +53,15 @@ def verify(
 
     Operators are fed with what the vendor's simulator had, so that each difference is shown where it is made.
     """
-    from rknn_ep.artifact.bundle import RKNN_SUFFIX
-    from rknn_ep.artifact.epcontext import read_epcontext
-    from rknn_ep.options import Options
     from rknn_ep_toolkit2.feeding import samples_of
     from rknn_ep_toolkit2.verification import verify_partition
 
-    parsed = Options.parse(options)
-    text = {name: value for name, value in parsed.as_text().items() if name != "target" or "target" in options}
-    if model.suffix == RKNN_SUFFIX:
-        raise ArtifactError(
-            f"{model} is a .rknn, which the vendor's simulator does not load",
-            remedy="Verify the model that rknn-ep compile writes without --format rknn.",
-        )
-    compiled = read_epcontext(model)
-    if not compiled.own:
-        raise ArtifactError(f"{model} holds no partition of rknn_ep", remedy="Compile it first: rknn-ep compile.")
+    compiled = _compiled(model)
+    parsed = _options(compiled, options)
+    text = {**parsed.as_text(), "target": parsed.target}
+    for path, what in ((inputs, "are no inputs"), (reference, "is no reference model")):
+        if path is not None and not path.exists():
+            raise ArtifactError(f"there {what} at {path}")
     results = []
     with progress() as show:
         show("running the model for the partitions' inputs", 0.0)
@@ -86,6 +89,50 @@ def verify(
         raise typer.Exit(EXIT_BELOW)
 
 
+def _compiled(model: Path) -> EpcontextModel:
+    from rknn_ep.artifact.bundle import RKNN_SUFFIX
+    from rknn_ep.artifact.cache import BUNDLE_SUFFIX
+    from rknn_ep.artifact.epcontext import read_epcontext
+
+    if model.suffix in (RKNN_SUFFIX, BUNDLE_SUFFIX):
+        rknn = model.with_suffix(RKNN_SUFFIX)
+        raise ArtifactError(
+            f"{model} is no ONNX model, and the vendor's simulator loads no file that was compiled",
+            remedy="Verify what rknn-ep compile writes without --format rknn; "
+            f"or make a model of the pair: rknn-ep wrap {rknn} -o {model.stem}_ctx.onnx.",
+        )
+    compiled = read_epcontext(model)
+    if not compiled.own:
+        raise ArtifactError(
+            f"{model} holds no partition of rknn_ep",
+            remedy=f"Compile it first: rknn-ep compile {model} -o {model.stem}_ctx.onnx.",
+        )
+    return compiled
+
+
+def _options(compiled: EpcontextModel, given: dict[str, Any]) -> Options:
+    """The options for the SoC that was asked for, else the one that the model was planned for.
+
+    Raises:
+        OptionError: no such SoC, or it does not compute in the model's precision.
+    """
+    from rknn_ep.options import Options
+    from rknn_ep.plugins import plugins
+
+    described = [node.description for node in compiled.own if node.description is not None]
+    default = {"target": described[0].target} if described else {}
+    parsed = Options.parse({**default, **given})
+    target = plugins().target(parsed.target)
+    for one in described:
+        if one.precision not in target.precisions:
+            raise OptionError(
+                f"{compiled.path} was compiled in {one.precision} for {', '.join(one.targets)}, "
+                f"and {target.name} computes in {', '.join(target.precisions)}",
+                remedy=f"Leave --target out, or compile the model for it: rknn-ep compile --target {target.name}.",
+            )
+    return parsed
+
+
 def as_markdown(result: PartitionResult) -> list[str]:
     """Heading and tables of one partition."""
     lines = [f"## {_title(result)}", "", *_table(OUTPUT_HEADER, [_output(row) for row in result.outputs]), ""]
@@ -108,7 +155,9 @@ def as_text(result: PartitionResult) -> list[str]:
 
 def _title(result: PartitionResult) -> str:
     times = ", ".join(f"{name} {1000 * value:.1f} ms" for name, value in sorted(result.seconds.items()))
-    return f"{result.partition}, {result.target}, {result.samples} samples: {times}"
+    others = "" if result.target in result.compiled_for else f" (compiled for {', '.join(result.compiled_for)})"
+    count = "1 sample" if result.samples == 1 else f"{result.samples} samples"
+    return f"{result.partition}, {result.target}{others}, {count}: {times}"
 
 
 def _output(row: OutputRow) -> Sequence[str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rknn_ep.cli.flags import provider_flags
 from rknn_ep.cli.output import Json, print_json, progress
 from rknn_ep.cli.partition import Model, below_if_nothing
+
+if TYPE_CHECKING:
+    from rknn_ep.partitioning.report import Report
 
 
 @provider_flags
@@ -46,6 +51,7 @@ def compile_model(
     import rknn_ep
 
     output.parent.mkdir(parents=True, exist_ok=True)
+    started = time.time()
     with progress() as show:
         report = rknn_ep.compile(
             model,
@@ -61,11 +67,18 @@ def compile_model(
         print_json({"output": output, "embed_mode": embed_mode, **report.to_dict()})
     else:
         typer.echo(report.to_table())
-        typer.echo("\n" + _written(output))
+        typer.echo("\n" + _written(output, report, also_target or (), started))
     below_if_nothing(report)
 
 
-def _written(output: Path) -> str:
-    """What was written; a .rknn has its partition's or target's name in it where there are several."""
-    files = [output] if output.exists() else sorted(output.parent.glob(f"{output.stem}_*{output.suffix}"))
-    return "\n".join(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files)
+def _written(output: Path, report: Report, also: Sequence[str], started: float) -> str:
+    """What was written since `started`: the output, which has its partition's or target's name in it where there are several, and
+    bundles beside it.
+    """
+    from rknn_ep.artifact.cache import BUNDLE_SUFFIX
+
+    parts = ["", *(f"_{part.name}" for part in report.partitions)]
+    stems = [f"{output.stem}{part}{soc}" for part in parts for soc in ("", *(f"_{target}" for target in (report.target, *also)))]
+    files = [output.with_name(f"{stem}{suffix}") for stem in stems for suffix in (output.suffix, BUNDLE_SUFFIX)]
+    new = [file for file in files if file.exists() and file.stat().st_mtime > started - 1]  # file systems count coarsely
+    return "\n".join(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)" for file in new)

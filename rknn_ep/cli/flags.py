@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Annotated, Any
 
@@ -95,8 +95,18 @@ FLAGS = (
 
 def provider_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` a flag for every provider option and hand it what was given as its parameter `options`."""
+    return _with_flags(command, FLAGS)
+
+
+def some_provider_flags(**helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`provider_flags` for a command to which only some options apply: name -> what it means there, empty: the usual help."""
+    flags = [replace(flag, help=helps[flag.option] or flag.help) for flag in FLAGS if flag.option in helps]
+    return lambda command: _with_flags(command, flags)
+
+
+def _with_flags(command: Callable[..., None], chosen: Iterable[Flag]) -> Callable[..., None]:
     own = inspect.signature(command, eval_str=True)
-    flags = {flag.option: _parameter(flag) for flag in FLAGS}
+    flags = {flag.option: _parameter(flag) for flag in chosen}
     plugin = inspect.Parameter(
         "plugin_option",
         inspect.Parameter.KEYWORD_ONLY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from rknn_ep.artifact.native_text import NativeDescription
 from rknn_ep.errors import ArtifactError
 from rknn_ep_toolkit2.environment import Toolkit
 from rknn_ep_toolkit2.wrapping import wrap_rknn
-from tests.toolkit2.networks import conv_net, samples
+from tests.toolkit2.networks import Net, conv_net, samples
 
 pytestmark = pytest.mark.toolkit2
 
@@ -36,9 +37,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def command(*words: object) -> subprocess.CompletedProcess[str]:
+def command(*words: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     code = "from rknn_ep.cli.main import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
+    line = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "COLUMNS": "200"})
 
 
 def test_a_session_runs_on_the_vendors_simulator(toolkit: Toolkit, folder: Path) -> None:
@@ -81,6 +83,58 @@ def test_verify_fails_below_the_cosine_that_was_asked_for(toolkit: Toolkit, fold
     assert command(*words, "--min-cosine", 1.01).returncode == 3
 
 
+def test_verify_takes_the_models_own_target_and_says_what_to_do_about_others(
+    toolkit: Toolkit, folder: Path, tmp_path: Path
+) -> None:
+    rknn_ep.compile(
+        folder / "model.onnx",
+        tmp_path / "ctx.onnx",
+        target="rk3576",
+        calibration=folder / "calibration.npy",
+        min_partition_macs=0,
+    )
+    words = ("verify", tmp_path / "ctx.onnx", "--inputs", folder / "inputs.npy", "--samples", 1, "--no-layers")
+    assert command(*words).stdout.startswith("rknn_0, rk3576, 1 sample:")
+    assert "rknn_0, rk3566 (compiled for rk3576), 1 sample:" in command(*words, "--target", "rk3566").stdout
+    for target, said in (
+        ("rk3598", "unknown target 'rk3598': did you mean 'rk3588'?"),
+        ("rk2118", "was compiled in int8 for rk3576, and rk2118 computes in fp16"),
+        ("rk2118", "Leave --target out, or compile the model for it: rknn-ep compile --target rk2118"),
+    ):
+        done = command(*words, "--target", target)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert "No such option: --precision" in command(*words, "--precision", "int16").stderr
+
+
+def test_verify_for_a_soc_that_refuses_the_plan_of_another_says_so(toolkit: Toolkit, tmp_path: Path) -> None:
+    net = Net((1, 16, 16, 16))
+    a, b = net.add("Relu", net.conv("x", 16, 16)), net.add("Relu", net.conv("x", 16, 16))
+    (tmp_path / "model.onnx").write_bytes(net.model(net.add("Softmax", net.add("MatMul", a, b), axis=-1)))
+    np.save(tmp_path / "x.npy", samples(net.shape))
+    options = {"target": "rk3588", "calibration": tmp_path / "x.npy", "min_partition_macs": 0, "device": "simulator"}
+    rknn_ep.compile(tmp_path / "model.onnx", tmp_path / "ctx.onnx", **options)
+    done = command("verify", tmp_path / "ctx.onnx", "--inputs", tmp_path / "x.npy", "--target", "rv1106", "--no-layers")
+    assert done.returncode == 1
+    assert "rknn_0 was compiled for rk3588, and cannot be for rv1106" in done.stderr and "not supported 'float16'" in done.stderr
+    assert "compile the model for it: rknn-ep compile --target rv1106" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("model_ctx.onnx", "--inputs", "missing"), "there are no inputs at missing"),
+        (("model_ctx.onnx", "--inputs", "inputs.npy", "--reference", "no.onnx"), "there is no reference model at no.onnx"),
+        (("model_ctx.onnx", "--inputs", "inputs.npy", "--reference", "broken.onnx"), "'broken.onnx' is not"),
+        (("missing.onnx", "--inputs", "inputs.npy"), "missing.onnx cannot be read"),
+        (("net.rknnctx", "--inputs", "inputs.npy"), "rknn-ep wrap net.rknn -o net_ctx.onnx"),
+    ],
+)
+def test_verify_says_what_is_missing_before_any_work(folder: Path, words: tuple[str, ...], said: str) -> None:
+    (folder / "broken.onnx").write_bytes(b"no model")
+    done = command("verify", *words, folder=folder)
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 def test_verify_of_a_model_that_is_not_compiled_says_so(folder: Path) -> None:
     done = command("verify", folder / "model.onnx", "--inputs", folder / "inputs.npy")
     assert done.returncode == 1 and "holds no partition of rknn_ep" in done.stderr
@@ -89,7 +143,7 @@ def test_verify_of_a_model_that_is_not_compiled_says_so(folder: Path) -> None:
 def test_verify_of_a_bare_rknn_says_what_it_takes(tmp_path: Path) -> None:
     (tmp_path / "net.rknn").write_bytes(b"RKNN")
     done = command("verify", tmp_path / "net.rknn", "--inputs", tmp_path)
-    assert done.returncode == 1 and "is a .rknn, which the vendor's simulator does not load" in done.stderr
+    assert done.returncode == 1 and "the vendor's simulator loads no file that was compiled" in done.stderr
 
 
 def test_wrapped_files_load_by_their_own_description(toolkit: Toolkit, folder: Path) -> None:
