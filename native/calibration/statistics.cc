@@ -11,7 +11,7 @@ namespace {
 constexpr uint64_t kLanes = 32;      // independent minima and sums, enough for any vector unit
 constexpr uint64_t kStretch = 4096;  // values between two additions in double: 128 in each lane
 constexpr uint64_t kBlock = 256;     // bin numbers computed ahead of their counting
-constexpr uint32_t kHistograms = 4;  // neighbours often share a bin: a counter of its own spares waiting for the last store
+constexpr uint32_t kHistograms = 4;  // neighbours often share a bin: with counters of their own none waits for a store
 
 }  // namespace
 
@@ -51,7 +51,8 @@ void rknn_ep_row_sums(const float* values, uint64_t rows, uint64_t columns, doub
   }
 }
 
-uint64_t rknn_ep_count_bins(const float* values, uint64_t count, float scale, float shift, int64_t* counts, uint32_t bins) {
+uint64_t rknn_ep_count_bins(const float* values, uint64_t count, float scale, float shift, int64_t* counts,
+                            uint32_t bins) {
   std::vector<uint32_t> histograms(static_cast<size_t>(bins) * kHistograms);  // [bin][histogram]
   const auto last = static_cast<int32_t>(bins) - 1;
   uint64_t zeros = 0;

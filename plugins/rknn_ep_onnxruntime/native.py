@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-from rknn_ep.api import native_library
+from rknn_ep.native import load
 
 PlanFunction = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_char_p)
 """(plan, address of the model, its size, options as key=value lines) -> 0, or 1 for a fatal error."""
@@ -24,27 +24,21 @@ def library() -> ctypes.CDLL:
     Raises:
         NotInstalledError: the native libraries are not installed.
     """
-    loaded = ctypes.CDLL(str(native_library("PROVIDER")))
-    text, address = ctypes.c_char_p, ctypes.c_void_p
-    _declare(loaded, "rknn_ep_set_planner", None, PlanFunction)
-    _declare(
-        loaded, "rknn_ep_plan_add_partition", None,
-        address, text, ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64, text, text, text, text,
-    )  # fmt: skip
-    _declare(loaded, "rknn_ep_plan_set_python_executor", None, address, ctypes.c_int64, RunFunction, CloseFunction)
-    _declare(loaded, "rknn_ep_plan_fail", None, address, text)
-    _declare(loaded, "rknn_ep_plan_log", None, address, ctypes.c_int, text)
-    _declare(loaded, "rknn_ep_set_last_error", None, text)
-    _declare(loaded, "rknn_ep_set_device_metadata", None, text)
-    _declare(loaded, "rknn_ep_option_names", text)
-    _declare(loaded, "rknn_ep_version", text)
-    return loaded
-
-
-def _declare(loaded: ctypes.CDLL, name: str, result: type | None, *arguments: type) -> None:
-    function = getattr(loaded, name)
-    function.restype = result
-    function.argtypes = list(arguments)
+    text, address, nodes = ctypes.c_char_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64)
+    return load(
+        "PROVIDER",
+        {
+            "rknn_ep_set_planner": (None, PlanFunction),
+            "rknn_ep_plan_add_partition": (None, address, text, nodes, ctypes.c_uint64, text, text, text, text),
+            "rknn_ep_plan_set_python_executor": (None, address, ctypes.c_int64, RunFunction, CloseFunction),
+            "rknn_ep_plan_fail": (None, address, text),
+            "rknn_ep_plan_log": (None, address, ctypes.c_int, text),
+            "rknn_ep_set_last_error": (None, text),
+            "rknn_ep_set_device_metadata": (None, text),
+            "rknn_ep_option_names": (text,),
+            "rknn_ep_version": (text,),
+        },
+    )
 
 
 def encoded(text: str) -> bytes:

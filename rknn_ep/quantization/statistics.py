@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rknn_ep.api import native_library
+from rknn_ep.native import load
 
 Array = np.ndarray[Any, Any]
 
@@ -57,12 +57,12 @@ def _library() -> ctypes.CDLL:
     Raises:
         NotInstalledError: the native libraries are not installed.
     """
-    loaded = ctypes.CDLL(str(native_library("PROVIDER")))
     address, number, real = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_float
-    loaded.rknn_ep_extremes.restype = None
-    loaded.rknn_ep_extremes.argtypes = [address, number, address]
-    loaded.rknn_ep_row_sums.restype = None
-    loaded.rknn_ep_row_sums.argtypes = [address, number, number, address]
-    loaded.rknn_ep_count_bins.restype = number
-    loaded.rknn_ep_count_bins.argtypes = [address, number, real, real, address, ctypes.c_uint32]
-    return loaded
+    return load(
+        "PROVIDER",
+        {
+            "rknn_ep_extremes": (None, address, number, address),
+            "rknn_ep_row_sums": (None, address, number, number, address),
+            "rknn_ep_count_bins": (number, address, number, real, real, address, ctypes.c_uint32),
+        },
+    )

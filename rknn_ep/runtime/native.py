@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from rknn_ep.api import native_library
 from rknn_ep.errors import ExecutionError
+from rknn_ep.native import load
 
 ONNXRUNTIME_VARIABLE = "RKNN_EP_ONNXRUNTIME"
 """Path of the libonnxruntime that the simulator computes with, outside of ONNX Runtime's own sessions."""
@@ -23,34 +23,28 @@ def library() -> ctypes.CDLL:
     Raises:
         NotInstalledError: the native libraries are not installed.
     """
-    loaded = ctypes.CDLL(str(native_library("PROVIDER")))
     text, address, number = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_uint64
     code = ctypes.c_int
-    handle = ctypes.POINTER(address)
-    _declare(loaded, "rknn_ep_last_error", text)
-    _declare(loaded, "rknn_ep_executor_open", code, text, text, text, handle)
-    _declare(loaded, "rknn_ep_executor_open_memory", code, address, number, text, text, handle)
-    _declare(loaded, "rknn_ep_executor_run", code, address, address, address, number, address, address, number)
-    _declare(loaded, "rknn_ep_executor_run_inputs", code, address, address, number, address, address, number)
-    _declare(loaded, "rknn_ep_executor_shape", code, address, number, handle)
-    _declare(loaded, "rknn_ep_executor_describe", text, address)
-    _declare(loaded, "rknn_ep_executor_shut_down", code, address)
-    _declare(loaded, "rknn_ep_executor_close", None, address)
-    _declare(loaded, "rknn_ep_binding_open", code, address, text, handle)
-    _declare(loaded, "rknn_ep_binding_describe", text, address)
-    _declare(
-        loaded, "rknn_ep_binding_memory", code,
-        address, ctypes.c_int, number, handle, ctypes.POINTER(number), ctypes.POINTER(ctypes.c_int32),
-    )  # fmt: skip
-    _declare(loaded, "rknn_ep_binding_run", code, address)
-    _declare(loaded, "rknn_ep_binding_close", None, address)
-    return loaded
-
-
-def _declare(loaded: ctypes.CDLL, name: str, result: type | None, *arguments: type) -> None:
-    function = getattr(loaded, name)
-    function.restype = result
-    function.argtypes = list(arguments)
+    handle, size, descriptor = ctypes.POINTER(address), ctypes.POINTER(number), ctypes.POINTER(ctypes.c_int32)
+    return load(
+        "PROVIDER",
+        {
+            "rknn_ep_last_error": (text,),
+            "rknn_ep_executor_open": (code, text, text, text, handle),
+            "rknn_ep_executor_open_memory": (code, address, number, text, text, handle),
+            "rknn_ep_executor_run": (code, address, address, address, number, address, address, number),
+            "rknn_ep_executor_run_inputs": (code, address, address, number, address, address, number),
+            "rknn_ep_executor_shape": (code, address, number, handle),
+            "rknn_ep_executor_describe": (text, address),
+            "rknn_ep_executor_shut_down": (code, address),
+            "rknn_ep_executor_close": (None, address),
+            "rknn_ep_binding_open": (code, address, text, handle),
+            "rknn_ep_binding_describe": (text, address),
+            "rknn_ep_binding_memory": (code, address, ctypes.c_int, number, handle, size, descriptor),
+            "rknn_ep_binding_run": (code, address),
+            "rknn_ep_binding_close": (None, address),
+        },
+    )
 
 
 class Input(ctypes.Structure):
