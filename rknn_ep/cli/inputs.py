@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,38 @@ if TYPE_CHECKING:
     from rknn_ep.options import Options
 
 
-def load_inputs(path: Path, session: onnxruntime.InferenceSession, options: Options) -> dict[str, np.ndarray[Any, Any]]:
+def wanted_inputs(model: Path, session: onnxruntime.InferenceSession, options: Options) -> list[TensorFacts]:
+    """The inputs of a session of `model`, with the dimensions that options or compiled partitions fix; what stays open is 0.
+
+    Raises:
+        ArtifactError: the model cannot be read.
+    """
+    found = [_facts(item, options) for item in session.get_inputs()]
+    if model.suffix.lower() != ".onnx" or not any(0 in (item.shape or ()) for item in found):
+        return found
+    compiled = _compiled_shapes(model)
+    return [replace(item, shape=compiled.get(item.name, item.shape)) if 0 in (item.shape or ()) else item for item in found]
+
+
+def _compiled_shapes(model: Path) -> dict[str, tuple[int, ...]]:
+    """What the partitions of a compiled model read, by name: they run with these shapes and no others."""
+    from rknn_ep.artifact.epcontext_reader import read_epcontext
+
+    return {
+        name: tensor.border_dims
+        for node in read_epcontext(model).own
+        if node.description is not None
+        for name, tensor in zip(node.inputs, node.description.inputs, strict=True)
+    }
+
+
+def load_inputs(path: Path, wanted: Sequence[TensorFacts], options: Options) -> dict[str, np.ndarray[Any, Any]]:
     """One file as the model's inputs by name: .npz holds an array per input, .npy and a picture are the only input.
 
     Raises:
         ModelError: the file cannot be read, or names inputs that the model does not have, or leaves some out.
         ShapeError: an array's shape is not the input's.
     """
-    wanted = [_facts(item, options) for item in session.get_inputs()]
     arrays: Mapping[str, Any]
     match path.suffix.lower():
         case ".npz":
@@ -41,7 +66,6 @@ def load_inputs(path: Path, session: onnxruntime.InferenceSession, options: Opti
 
 
 def _facts(item: Any, options: Options) -> TensorFacts:
-    """A session's input with the dimensions that the options fix; what stays open is 0."""
     shape = options.input_shapes.get(item.name)
     if shape is None:
         shape = tuple(dim if isinstance(dim, int) else options.dimensions.get(dim or "", 0) for dim in item.shape)

@@ -50,7 +50,7 @@ def run(
 
     A compiled model against its original: `rknn-ep run model_ctx.onnx x.npy --reference model.onnx`
     """
-    from rknn_ep.cli.inputs import load_inputs
+    from rknn_ep.cli.inputs import load_inputs, wanted_inputs
     from rknn_ep.cli.session import assigned, cpu_session, npu_session
     from rknn_ep.options import Options
 
@@ -63,9 +63,10 @@ def run(
     created = perf_counter() - started
     peer = cpu_session(reference or model) if compare_cpu or reference or min_cosine else None
 
+    wanted = wanted_inputs(model, session, parsed)
     runs = []
     for path in inputs:
-        feeds = load_inputs(path, session, parsed)
+        feeds = load_inputs(path, wanted, parsed)
         results, times = _timed(session, feeds, path, repeat)
         entry: dict[str, Any] = {"input": path, "milliseconds": times}
         if peer is not None:

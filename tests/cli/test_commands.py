@@ -104,6 +104,27 @@ def test_a_compiled_model_runs_and_agrees_with_its_original(rknn_ep: Run, model:
         assert (result.code, "the model is compiled already: 'rknn_0'" in result.stderr) == (1, True)
 
 
+def test_a_compiled_model_of_open_dimensions_is_asked_for_its_shapes_once(rknn_ep: Run, model: Path, tmp_path: Path) -> None:
+    opened = onnx.load(model)
+    for number, name in ((2, "height"), (3, "width")):
+        opened.graph.input[0].type.tensor_type.shape.dim[number].dim_param = name
+    onnx.save(opened, tmp_path / "open.onnx")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)).save(tmp_path / "a.png")
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 32, 32), np.float32))
+    shapes = ("--input-shapes", "images:1,3,48,64")
+    assert rknn_ep("compile", tmp_path / "open.onnx", "-o", tmp_path / "ctx.onnx", "--precision", "fp16", *shapes).code == 0
+    outputs = []
+    for given in ((), shapes):
+        result = rknn_ep("run", tmp_path / "ctx.onnx", tmp_path / "a.png", *given, "-o", tmp_path / "y.npz")
+        assert result.code == 0, result.stderr
+        outputs.append(np.load(tmp_path / "y.npz")["logits"])
+    np.testing.assert_array_equal(*outputs)
+    result = rknn_ep("run", tmp_path / "ctx.onnx", tmp_path / "x.npy")
+    assert (result.code, "is [1, 3, 32, 32], and the model takes [1, 3, 48, 64]" in result.stderr) == (1, True)
+    result = rknn_ep("run", tmp_path / "open.onnx", tmp_path / "a.png", "--precision", "fp16")
+    assert (result.code, "Set input_shapes" in result.stderr) == (1, True)
+
+
 def test_run_compares_pictures_and_fails_below_the_cosine(rknn_ep: Run, model: Path, data: Path, tmp_path: Path) -> None:
     paths = []
     for index in range(2):
