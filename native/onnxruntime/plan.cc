@@ -56,6 +56,10 @@ void rknn_ep_plan_log(void* plan, int severity, const char* message) {
   static_cast<rknn_ep::Plan*>(plan)->log.write(severity, rknn_ep::text(message));
 }
 
+void rknn_ep_plan_nothing(void* plan, const char* message) {
+  rknn_ep::guarded([&] { static_cast<rknn_ep::Plan*>(plan)->nothing = rknn_ep::text(message); });
+}
+
 const char* rknn_ep_option_names(void) { return rknn_ep::option_names(); }
 
 }  // extern "C"

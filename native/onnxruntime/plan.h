@@ -29,6 +29,7 @@ struct Plan {
   const Log& log;
   std::vector<PlannedPartition> partitions;
   std::string failure;  // not empty: fatal
+  std::string nothing;  // not empty: there is no partition, in words for users
 };
 
 // Null where no planner is registered.

@@ -38,6 +38,10 @@ RKNN_EP_EXPORT void rknn_ep_plan_fail(void* plan, const char* message);
 // Writes to the session's log; severity 0 verbose, 1 info, 2 warning, 3 error, 4 fatal.
 RKNN_EP_EXPORT void rknn_ep_plan_log(void* plan, int severity, const char* message);
 
+// Nothing of the model is for the NPU. `message` goes to the session's log as a warning, once, when that is certain: at
+// the session's first run, because ONNX Runtime may inline functions and ask again.
+RKNN_EP_EXPORT void rknn_ep_plan_nothing(void* plan, const char* message);
+
 // What the device's OrtEpDevice shows as its metadata: key=value lines. Read when the library is registered next.
 RKNN_EP_EXPORT void rknn_ep_set_device_metadata(const char* key_values);
 

@@ -64,6 +64,16 @@ void Provider::release(ort::OrtEp*, ort::OrtNodeComputeInfo** compute_infos, siz
   });
 }
 
+// ONNX Runtime calls it only where something is to be said: get_capability sets it.
+ort::OrtStatus* Provider::on_run_start(ort::OrtEp* self, const ort::OrtRunOptions*) noexcept {
+  static_cast<Provider*>(self)->say_nothing_runs();
+  return nullptr;
+}
+
+void Provider::say_nothing_runs() noexcept {
+  if (!nothing_said_.exchange(true)) log_.warning(nothing_);
+}
+
 const char* Provider::compatibility(ort::OrtEp* self, const ort::OrtGraph*) noexcept {
   auto& provider = *static_cast<Provider*>(self);
   guarded([&] {
@@ -87,6 +97,8 @@ void Provider::claim(const ort::OrtGraph& graph, ort::OrtEpGraphSupportInfo& sup
   }
   claims_.clear();
   failure_.clear();
+  nothing_.clear();
+  OnRunStart = nullptr;
   try {
     std::vector<const ort::OrtNode*> contexts;
     std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(contexts),
@@ -137,6 +149,13 @@ void Provider::claim_planned(const ort::OrtGraph& graph, const std::vector<const
     for (const uint64_t index : claim->plan.nodes) claimed.push_back(nodes[index]);
     fuse(claimed, support);
     for (const ort::OrtNode* node : claimed) claims_.emplace(reader_.id(*node), claim);
+  }
+  if (plan.nothing.empty()) return;
+  nothing_ = plan.nothing;
+  if (settings_.context_enable) {
+    say_nothing_runs();  // such a session may never run
+  } else {
+    OnRunStart = &on_run_start;
   }
 }
 

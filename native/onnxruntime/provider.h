@@ -1,6 +1,7 @@
 // The execution provider of one session: GetCapability plans (everything that can fail happens there), Compile binds.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -36,6 +37,7 @@ class Provider final : public ort::OrtEp {
   static ort::OrtStatus* compile(ort::OrtEp*, const ort::OrtGraph**, const ort::OrtNode**, size_t,
                                  ort::OrtNodeComputeInfo**, ort::OrtNode**) noexcept;
   static void release(ort::OrtEp*, ort::OrtNodeComputeInfo**, size_t) noexcept;
+  static ort::OrtStatus* on_run_start(ort::OrtEp*, const ort::OrtRunOptions*) noexcept;
   static const char* compatibility(ort::OrtEp*, const ort::OrtGraph*) noexcept;
 
   void claim(const ort::OrtGraph& graph, ort::OrtEpGraphSupportInfo& support);
@@ -45,6 +47,7 @@ class Provider final : public ort::OrtEp {
   // Claims one node so that Compile is called and can fail the session with the reason.
   void poison(const std::string& reason, const std::vector<const ort::OrtNode*>& nodes,
               ort::OrtEpGraphSupportInfo& support);
+  void say_nothing_runs() noexcept;
   void fuse(const std::vector<const ort::OrtNode*>& nodes, ort::OrtEpGraphSupportInfo& support) const;
 
   Plan ask_planner(const ort::OrtGraph& graph) const;
@@ -63,6 +66,8 @@ class Provider final : public ort::OrtEp {
   const Log log_;
   std::string failure_;                                        // not empty: poisoned
   std::unordered_map<size_t, std::shared_ptr<Claim>> claims_;  // by the id of every node
+  std::string nothing_;  // not empty: the last planning found nothing for the NPU, in words for users
+  std::atomic<bool> nothing_said_{false};
   std::string compatibility_;
 };
 

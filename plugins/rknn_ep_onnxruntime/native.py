@@ -32,6 +32,7 @@ def library() -> ctypes.CDLL:
             "rknn_ep_plan_add_partition": (None, address, text, nodes, ctypes.c_uint64, text, text, text, text),
             "rknn_ep_plan_set_python_executor": (None, address, ctypes.c_int64, RunFunction, CloseFunction),
             "rknn_ep_plan_fail": (None, address, text),
+            "rknn_ep_plan_nothing": (None, address, text),
             "rknn_ep_plan_log": (None, address, ctypes.c_int, text),
             "rknn_ep_set_last_error": (None, text),
             "rknn_ep_set_device_metadata": (None, text),

@@ -98,9 +98,8 @@ def _plan(plan: int, model: bytes, given: Mapping[str, str]) -> None:
 
             python_executor.attach(plan, made, part.native_text)
     if not fall_back(built, refused, options).partitions:
-        progress.say(
-            Severity.WARNING, f"nothing of this model runs on {built.target.name}; the option report says why, node by node"
-        )
+        message = f"nothing of this model runs on {built.target.name}; the option report says why, node by node"
+        library().rknn_ep_plan_nothing(plan, encoded(message))
 
 
 @contextmanager

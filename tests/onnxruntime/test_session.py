@@ -254,4 +254,27 @@ open_session(mul_and_sin(), {{"cache_dir": {str(tmp_path)!r}}})
     assert done.returncode == 0, done.stderr
     assert "[W:onnxruntime:" in done.stderr
     assert "few samples" in done.stderr
-    assert "nothing of this model runs on rk3588" in done.stderr
+
+
+@pytest.mark.parametrize(("exclude", "taken"), [("Conv", []), ("", ["Conv"])])
+def test_that_nothing_runs_is_said_once_and_only_when_it_is_so(tmp_path, exclude, taken):
+    """A function is planned twice: as a node that the NPU lacks, and inlined."""
+    script = f"""
+import numpy as np, onnx, rknn_ep
+from onnx import numpy_helper
+from tests.onnxruntime.harness import on_npu, open_session
+text = '''<ir_version: 9, opset_import: ["" : 17, "mine" : 1]>
+    g (float[1,3,32,32] x) => (float[1,8,32,32] y) {{ y = mine.f(x, w) }}
+    <domain: "mine", opset_import: ["" : 17]> f (a, b) => (c) {{ c = Conv <pads = [1, 1, 1, 1]> (a, b) }}'''
+model = onnx.parser.parse_model(text)
+model.graph.initializer.append(numpy_helper.from_array(np.ones((8, 3, 3, 3), np.float32), "w"))
+rknn_ep.register()
+options = {{"precision": "fp16", "min_partition_macs": "0", "exclude_ops": {exclude!r}, "cache_dir": {str(tmp_path)!r}}}
+session = open_session(model, options)
+assert on_npu(session) == {taken}
+for _ in range(2):
+    session.run(None, {{"x": np.ones((1, 3, 32, 32), np.float32)}})
+"""
+    done = run_python(script)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("nothing of this model runs on rk3588") == (0 if taken else 1), done.stderr
