@@ -14,14 +14,19 @@ from rknn_ep.graph import load_model, normalize
 from tests.graph.helpers import assert_same_numbers, assert_traceable, parse, random_feed, view_of
 from tests.graph.random_graphs import models
 
+ULPS = 2048
+"""Patterns that divide by small standard deviations amplify what folding rounds differently."""
+LEAST = 0.125
+"""Of a row of equal values (x - x, then an offset) a normalisation leaves the rounding of its mean alone: two units in the last
+place of values below 4, divided by sqrt(1e-3) and times 1.5, are 2.3e-5; ULPS of this are 3.1e-5."""
+
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(models())
 def test_every_value_that_survives_a_random_graph_keeps_its_originals_and_its_numbers(proto: onnx.ModelProto) -> None:
     view = view_of(proto, input_shapes={"image": (1, 4, 6, 6)})
     assert_traceable(view)
-    # Patterns that divide by small standard deviations amplify what folding rounds differently.
-    assert_same_numbers(view, random_feed(view), ulps=2048)
+    assert_same_numbers(view, random_feed(view), ulps=ULPS, least=LEAST)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -31,7 +36,7 @@ def test_graphs_as_onnx_runtime_hands_them_to_a_provider_are_traceable(tmp_path:
         load_model(optimised_by_onnx_runtime(proto.SerializeToString(), tmp_path)), input_shapes={"image": (1, 4, 6, 6)}
     )
     assert_traceable(view)
-    assert_same_numbers(view, random_feed(view), ulps=2048)
+    assert_same_numbers(view, random_feed(view), ulps=ULPS, least=LEAST)
 
 
 def optimised_by_onnx_runtime(model: bytes | str, folder: Path, level: str = "ORT_ENABLE_BASIC") -> Path:
