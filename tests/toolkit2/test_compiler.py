@@ -109,17 +109,23 @@ def _one_operator(kind: str) -> tuple[Net, str]:
     return net, net.add(kind, conv) if kind == "GlobalAveragePool" else conv
 
 
-@pytest.mark.parametrize("kind", ["Conv", "Gemm", "SpaceToDepth", "SiLU", "AveragePool", "GlobalAveragePool"])
-def test_one_operator_is_exact_in_the_vendors_simulator(toolkit: Toolkit, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "soc"),
+    [
+        *((kind, "rk3588") for kind in ("Conv", "Gemm", "SpaceToDepth", "SiLU", "AveragePool", "GlobalAveragePool")),
+        *(("SiLU", soc) for soc in ("rk3576", "rk3568", "rk3562", "rv1106")),
+    ],
+)
+def test_one_operator_is_exact_in_the_vendors_simulator(toolkit: Toolkit, tmp_path: Path, kind: str, soc: str) -> None:
     """Only with our very scales, of weights too: another one moves most codes. None lies on a border between codes."""
     net, out = _one_operator(kind)
-    (request,) = requests(net.model(out), tmp_path, net.shape)
+    (request,) = requests(net.model(out), tmp_path, net.shape, target=soc)
     entries = with_simulation(request).entries
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     exact = onnxruntime.InferenceSession(join(entries["simulation_exact.onnx"], entries["simulation.data"]), settings)
     copy = vendor_copy(request.model, "p")
-    vendor = VendorSimulator(copy, Settings.of("rk3588", "int8", {}))
+    vendor = VendorSimulator(copy, Settings.of(soc, "int8", {}))
     try:
         values = same = 0
         for x in samples(net.shape, 8, seed=5):
