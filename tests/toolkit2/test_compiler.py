@@ -100,6 +100,14 @@ def _one_operator(kind: str) -> tuple[Net, str]:
     if kind == "SpaceToDepth":
         net = Net((1, 3, 16, 16))
         return net, net.add("SpaceToDepth", net.conv("x", 3, 8), blocksize=2)
+    if kind == "heads of an attention":
+        net = Net((1, 40, 64))
+        rows = net.add("Add", net.add("MatMul", "x", net.constant(64, 96)), net.constant(96))
+        heads = net.add("Transpose", net.add("Reshape", rows, net.given(np.array([1, 40, 3, 4, 8]))), perm=[2, 0, 3, 1, 4])
+        first, second, third = (net.given(np.array([number])) for number in range(3))
+        query = net.add("Squeeze", net.add("Slice", heads, first, second, first), first)
+        key = net.add("Squeeze", net.add("Slice", heads, second, third, first), first)
+        return net, net.add("MatMul", query, net.add("Transpose", key, perm=[0, 1, 3, 2]))
     net = Net((1, 32, 16, 16))
     conv = net.conv("x", 32, 64)
     if kind == "SiLU":
@@ -113,6 +121,7 @@ def _one_operator(kind: str) -> tuple[Net, str]:
     ("kind", "soc"),
     [
         *((kind, "rk3588") for kind in ("Conv", "Gemm", "SpaceToDepth", "SiLU", "AveragePool", "GlobalAveragePool")),
+        ("heads of an attention", "rk3588"),
         *(("SiLU", soc) for soc in ("rk3576", "rk3568", "rk3562", "rv1106")),
     ],
 )
