@@ -8,7 +8,8 @@ the group, except at its last node. Contracting such groups never makes a cycle.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,8 @@ PATTERN_CASES = {
     "RMSNorm": "p_rmsnorm_decomp",
 }
 """Pattern -> the case of the capability tables in which it was probed."""
+ONE_HEAD, UNSCALED = "p_attention_one", "f_attn_noscale"
+"""Cases of attention that some SoCs treat otherwise: of a single head; without a factor before its Softmax."""
 
 
 def native_groups(view: View) -> tuple[tuple[int, ...], ...]:
@@ -49,7 +52,8 @@ def probed_patterns(view: View) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """The patterns that a capability table has a case for: (name of the case, nodes)."""
     finder = _Finder(view)
     finder.groups()
-    return tuple((PATTERN_CASES[kind], nodes) for kind, nodes in finder.patterns)
+    fused = tuple((finder.case_of(kind, nodes), nodes) for kind, nodes in finder.patterns)
+    return fused + tuple((UNSCALED, nodes) for nodes in finder.unscaled_attention())
 
 
 class _Finder:
@@ -88,6 +92,24 @@ class _Finder:
         self._quantised_units()
         singles = {index: [index] for index in range(len(self.facts)) if index not in self.group_of}
         return tuple(tuple(sorted(nodes)) for _, nodes in sorted((self.members | singles).items()))
+
+    def case_of(self, kind: str, nodes: tuple[int, ...]) -> str:
+        """The case of a pattern that was found."""
+        if kind == "attention":
+            scores = next(node for node in nodes if self.facts[node].op_type == "MatMul")
+            queries = self.facts[scores].inputs[0]
+            if queries is not None and queries.shape is not None and len(queries.shape) == 4 and prod(queries.shape[:2]) == 1:
+                return ONE_HEAD
+        return PATTERN_CASES[kind]
+
+    def unscaled_attention(self) -> Sequence[tuple[int, ...]]:
+        """softmax(q k^T) v: no group, for it stays several operators; but its Softmax may go where another would not."""
+        found = []
+        for softmax in self.by_op.get("Softmax", ()):
+            scores, values = self._maker(softmax, 0, "MatMul"), self._reader(softmax, "MatMul")
+            if scores is not None and values is not None and self._names(values)[0] in self.wiring.makes[softmax]:
+                found.append((scores, softmax, values))
+        return found
 
     def _claim(self, kind: str, nodes: list[int] | None) -> None:
         """Make a group of `nodes`, whose last is the way out, if all are free and nothing else leaves it."""

@@ -186,6 +186,48 @@ def test_an_average_of_a_window_behind_the_tensor_is_refused_everywhere(soc: str
     assert pool(8).limit != pool(7).limit
 
 
+ON_RV1106B: dict[str, tuple[Callable[[], View], Outcome]] = {
+    "a mean by channels": (lambda: one("Mean", PLANE, (4, 1, 1)), Outcome.NPU),
+    "a mean that extends a row kills it": (lambda: one("Mean", PLANE, (8,)), Outcome.REFUSED),
+    "a mean that extends one value kills it": (lambda: one("Mean", PLANE, PLANE, (1, 1, 1, 1)), Outcome.REFUSED),
+    "a sum extends a row": (lambda: one("Sum", PLANE, (8,)), Outcome.NPU),
+    "the largest of two channels kills it": (lambda: one("Hardmax", (4, 2, 24, 42), axis=1), Outcome.REFUSED),
+    "the largest of three channels": (lambda: one("Hardmax", (4, 3, 24, 42), axis=1), Outcome.NATIVE_CPU),
+    "the length of single rows": (lambda: one("ReduceL2", (1, 8, 1, 12), axes=[2]), Outcome.REFUSED),
+    "chosen channels": (lambda: one("Gather", (1, 16, 8, 12), consts={1: whole(7, 2, 11)}, axis=1), Outcome.NPU),
+    "chosen columns": (lambda: one("Gather", (1, 16, 8, 12), consts={1: whole(7, 2, 11)}, axis=3), Outcome.NATIVE_CPU),
+    "columns side by side": (lambda: one("Gather", (1, 16, 8, 12), consts={1: whole(5, 6, 7)}, axis=3), Outcome.NPU),
+    "softmax along a volume's last axis": (lambda: one("Softmax", (2, 2, 6, 11, 3), axis=-1), Outcome.NATIVE_CPU),
+    "softmax along another": (lambda: one("Softmax", (2, 2, 6, 11, 3), axis=3), Outcome.NPU),
+    "one channel normalised": (
+        lambda: one("InstanceNormalization", (2, 1, 43, 1), consts={1: floats(1), 2: floats(1)}),
+        Outcome.NATIVE_CPU,
+    ),
+    "a vector of parts of four": (lambda: one("Concat", (8,), (232,), (20,), axis=0), Outcome.NPU),
+}
+
+
+@pytest.mark.parametrize("name", ON_RV1106B)
+def test_where_rv1106b_differs(name: str) -> None:
+    make, outcome = ON_RV1106B[name]
+    assert verdict(make(), "rv1106b", "int8").outcome is outcome
+
+
+@pytest.mark.parametrize(("heads", "scaled", "outcome"), [(4, True, "npu"), (1, True, "native_cpu"), (1, False, "npu")])
+def test_attention_of_one_head_on_rv1106b(heads: int, scaled: bool, outcome: str) -> None:
+    nodes = [
+        node("Transpose", ["k"], ["t"], perm=[0, 1, 3, 2]),
+        node("MatMul", ["q", "t"], ["a"]),
+        *([node("Mul", ["a", "scale"], ["b"])] if scaled else []),
+        node("Softmax", ["b" if scaled else "a"], ["p"], axis=-1),
+        node("MatMul", ["p", "v"], ["y"]),
+    ]
+    shapes = dict.fromkeys(("q", "k", "v"), (1, heads, 24, 16))
+    view = view_of(build(nodes, shapes, ["y"], {"scale": np.float32(0.25)} if scaled else {}))
+    softmax = next(index for index, item in enumerate(view.nodes) if item.facts.op_type == "Softmax")
+    assert judge(view, TARGETS["rv1106b"], "int8")[softmax].outcome.value == outcome
+
+
 def test_a_normalisation_in_parts_goes_where_the_soc_computes_normalisations() -> None:
     constants = {"two": np.float32(2), "epsilon": np.float32(1e-5), "scale": floats(128)}
     view = view_of(build(rms_normalization("scale"), {"x": (1, 64, 128)}, ["y"], constants))

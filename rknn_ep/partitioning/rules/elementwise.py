@@ -14,6 +14,7 @@ import numpy as np
 
 from rknn_ep.partitioning.rules.common import (
     FLOATS,
+    MAX_RANK,
     UP_TO_FIVE,
     Case,
     Refuse,
@@ -144,11 +145,22 @@ def arithmetic(node: NodeFacts) -> Case:
         if case.name == "Div_const_first" and len(shape(node.outputs[0])) == 5:
             return Case("Div_const_first_5d")
         return _greatest(node, case) if case.name in ("Max", "Max_const", "l_Min") else case
-    if node.op_type in ("Sum", "Mean") and len(operands) > 2:
-        return Case(f"{node.op_type}_3in", note=LOWERED[node.op_type].note if node.op_type in LOWERED else "")
+    if node.op_type == "Mean":
+        wide = "" if all(_whole_or_by_channel(shape(tensor), shape(node.outputs[0])) for tensor in operands) else "_bcast"
+        return Case(f"{'Mean_3in' if len(operands) > 2 else 'l_Mean'}{wide}", note=LOWERED["Mean"].note)
+    if node.op_type == "Sum" and len(operands) > 2:
+        return Case("Sum_3in")
     if node.op_type == "Mod":
         expect(node, "fmod", 0, 1)
     return LOWERED.get(node.op_type, Case(node.op_type))
+
+
+def _whole_or_by_channel(operand: tuple[int, ...], result: tuple[int, ...]) -> bool:
+    """Whether nothing of an operand is extended, or one value for each channel; of means of others RV1106B's compiler dies."""
+    channels = 1 if len(result) > 2 else 0
+    aligned = (1,) * (len(result) - len(operand)) + operand
+    by_channel = 1 < aligned[channels] == prod(operand) and len(result) < MAX_RANK
+    return aligned == result or by_channel
 
 
 def _greatest(node: NodeFacts, case: Case) -> Case:

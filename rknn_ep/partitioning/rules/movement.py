@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
+
+import numpy as np
 
 from rknn_ep.partitioning.rules.common import (
     FLOATS,
+    MAX_RANK,
     UP_TO_FIVE,
     Case,
     Refuse,
@@ -119,14 +123,10 @@ def split(node: NodeFacts) -> Case:
 
 
 def _many_odd_parts(op_type: str, rank: int, axis: int, parts: Sequence[int]) -> Case | None:
-    """Three and more parts of the axis that the compiler takes for channels: of these RV1106B's dies."""
-    if len(parts) < 3:
+    """Three and more parts along the axis that the compiler takes for channels, one no multiple of 4: RV1106B's dies of it."""
+    if len(parts) < 3 or axis != (1 if rank > 2 else 0) or all(part % 4 == 0 for part in parts):
         return None
-    if rank == 1 and any(part % 8 for part in parts):
-        return Case(f"{op_type}_1d_three")
-    if (rank, axis) in ((2, 0), (3, 1), (4, 1)) and len(set(parts)) > 1:
-        return Case(f"{op_type}_uneven_three")
-    return None
+    return None if rank == MAX_RANK else Case(f"{op_type}_1d_three" if rank == 1 else f"{op_type}_uneven_three")
 
 
 def cut(node: NodeFacts) -> Case:
@@ -147,7 +147,10 @@ def cut(node: NodeFacts) -> Case:
 
 
 def gather(node: NodeFacts) -> Case:
-    """Constant indices choose on the NPU; an embedding by computed indices is looked up on the CPU side."""
+    """Constant indices choose on the NPU, an embedding by computed ones is looked up on the CPU side.
+
+    Indices that follow each other are a slice, others a convolution, which some SoCs have for channels alone.
+    """
     source, indices = data(node, 0), data(node, 1)
     typed(source, FLOATS)
     if indices.constant is None:
@@ -157,11 +160,18 @@ def gather(node: NodeFacts) -> Case:
         return Case("Gather_embed")
     rank = ranked(source, *UP_TO_FIVE)
     ranked(node.outputs[0], *UP_TO_FIVE)
-    if rank == 5:
-        return Case("Gather_5d")
+    if rank == MAX_RANK:
+        return Case("Gather_5d" if shape(source)[0] == 1 or axis_of(node, rank, 0) == 0 else "Gather_5d_batch")
     if indices.constant.ndim == 0:
         return Case("Gather_scalar")
+    if axis_of(node, rank, 0) != (1 if rank > 2 else 0) and not _one_run(indices.constant):
+        return Case("Gather_far")
     return Case("Gather" if indices.constant.ndim == 1 else "Gather_2d_idx")
+
+
+def _one_run(indices: np.ndarray[Any, Any]) -> bool:
+    """Whether the indices follow each other, so that the compiler cuts a slice."""
+    return bool((np.diff(indices.reshape(-1)) == 1).all())
 
 
 def indexed(node: NodeFacts) -> Case:

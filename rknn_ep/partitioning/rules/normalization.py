@@ -51,6 +51,8 @@ def instance(node: NodeFacts) -> Case:
     rank = ranked(data(node), 3, 4)
     if computed(node, 1, 2):
         return Case("l_InstanceNormalization_dyn", note=lowered("InstanceNormalization, Mul, Add"))
+    if shape(data(node))[1] == 1:
+        return Case("InstanceNormalization_one")
     return Case("InstanceNormalization" if rank == 4 else "InstanceNormalization_3d")
 
 
@@ -96,12 +98,14 @@ def softmax(node: NodeFacts) -> Case:
     float_types(node)
     rank = ranked(data(node), *UP_TO_FIVE)
     axis = axis_of(node, rank, -1)
-    if rank == 5 and shape(data(node))[0] > 1:
-        name = "Softmax_5d_batch"
+    last = axis == rank - 1 or (rank == 3 and shape(data(node))[axis] == 1)
+    if rank == 5:
+        batch = "_batch" if shape(data(node))[0] > 1 else ""
+        name = f"Softmax_5d{batch}" if last else f"Softmax_5d_inner{batch}"
     elif rank == 4:
-        name = "Softmax_last" if axis == 3 else "Softmax_ax2" if axis == 2 else "Softmax"
+        name = "Softmax_last" if last else "Softmax_ax2" if axis == 2 else "Softmax"
     else:
-        name = "Softmax_3d_ax1" if rank == 3 and axis == 1 else f"Softmax_{rank}d"
+        name = f"Softmax_{rank}d" if last else "Softmax_3d_ax1" if rank == 3 else "Softmax_2d_ax0"
     return Case(name, "Softmax", {"channels": (shape(data(node))[axis],)})
 
 
@@ -112,6 +116,8 @@ def one_of_many(node: NodeFacts) -> Case:
     axis = axis_of(node, rank, -1)
     if node.op_type == "Hardmax" and rank == 4 and axis == 3:
         return Case("Hardmax_last" if shape(data(node))[3] % 8 == 0 else "Hardmax_last_odd")
+    if node.op_type == "Hardmax" and rank == 4 and axis == 1 and shape(data(node))[1] <= 2:
+        return Case("Hardmax_two")
     return Case(node.op_type if rank == 4 and axis == 1 else f"{node.op_type}_2d")
 
 

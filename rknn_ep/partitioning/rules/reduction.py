@@ -53,7 +53,10 @@ def reduce(node: NodeFacts) -> Case:
 def _configuration(node: NodeFacts, rank: int, along: Sequence[int]) -> str:
     if unchanged(node) and rank > 1:
         kept = "" if integer(node, "keepdims", 1) else "_nokeep"
-        return f"_one_{rank}d{kept}" if node.op_type in PLAIN else "_one"
+        if node.op_type in PLAIN:
+            return f"_one_{rank}d{kept}"
+        inner = (list(along) != [0] or rank <= 2) and (node.op_type == "ReduceL2" or bool(kept))
+        return "_one_inner" if inner else "_one"
     if rank <= 2:
         return "_2d"
     if rank == 3:
