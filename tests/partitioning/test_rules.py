@@ -193,6 +193,14 @@ ON_RV1106B: dict[str, tuple[Callable[[], View], Outcome]] = {
     "a sum extends a row": (lambda: one("Sum", PLANE, (8,)), Outcome.NPU),
     "the largest of two channels kills it": (lambda: one("Hardmax", (4, 2, 24, 42), axis=1), Outcome.REFUSED),
     "the largest of three channels": (lambda: one("Hardmax", (4, 3, 24, 42), axis=1), Outcome.NATIVE_CPU),
+    "the largest of two in a row kills it": (lambda: one("Hardmax", (1, 8, 15, 2), axis=3), Outcome.REFUSED),
+    "and of two in a plane's row": (lambda: one("Hardmax", (4, 2), axis=1), Outcome.REFUSED),
+    "a minimum by channels": (lambda: one("Min", PLANE, (1, 4, 1, 1)), Outcome.NPU),
+    "a minimum that extends a column kills it": (lambda: one("Min", PLANE, (1, 4, 8, 1)), Outcome.REFUSED),
+    "a minimum of volumes that extends kills it": (lambda: one("Min", (1, 4, 3, 4, 7), (1, 4, 3, 4, 1)), Outcome.REFUSED),
+    "a maximum of volumes by channels": (lambda: one("Max", (1, 4, 3, 4, 7), (1, 4, 1, 1, 1)), Outcome.NATIVE_CPU),
+    "tensors joined along their rows": (lambda: one("Concat", PLANE, PLANE, axis=3), Outcome.NPU),
+    "magnitudes of single rows, without them": (lambda: one("ReduceL1", (1, 8, 1, 12), axes=[2], keepdims=0), Outcome.REFUSED),
     "the length of single rows": (lambda: one("ReduceL2", (1, 8, 1, 12), axes=[2]), Outcome.REFUSED),
     "chosen channels": (lambda: one("Gather", (1, 16, 8, 12), consts={1: whole(7, 2, 11)}, axis=1), Outcome.NPU),
     "chosen columns": (lambda: one("Gather", (1, 16, 8, 12), consts={1: whole(7, 2, 11)}, axis=3), Outcome.NATIVE_CPU),
@@ -211,6 +219,16 @@ ON_RV1106B: dict[str, tuple[Callable[[], View], Outcome]] = {
 def test_where_rv1106b_differs(name: str) -> None:
     make, outcome = ON_RV1106B[name]
     assert verdict(make(), "rv1106b", "int8").outcome is outcome
+
+
+@pytest.mark.parametrize("soc", TARGETS)
+def test_the_last_axis_of_several_volumes_cut_kills_every_compiler(soc: str) -> None:
+    def cut(batch: int, axis: int) -> Outcome:
+        view = one("Slice", (batch, 10, 10, 5, 6), consts={1: whole(1), 2: whole(3), 3: whole(axis)})
+        return verdict(view, soc, TARGETS[soc].precisions[0]).outcome
+
+    assert cut(4, 4) is Outcome.REFUSED
+    assert Outcome.REFUSED not in (cut(1, 4), cut(4, 3))
 
 
 @pytest.mark.parametrize(("heads", "scaled", "outcome"), [(4, True, "npu"), (1, True, "native_cpu"), (1, False, "npu")])

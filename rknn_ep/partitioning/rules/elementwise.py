@@ -167,7 +167,15 @@ def _greatest(node: NodeFacts, case: Case) -> Case:
     """The NPU's maximum is of four dimensions, or five, and of tensors of one rank."""
     if not _level(node):
         return Case("l_Min_rank" if case.name == "l_Min" else "Max_rank", note=case.note)
-    rank = len(shape(node.outputs[0]))
+    result = shape(node.outputs[0])
+    rank = len(result)
+    extended = [operand for tensor in node.inputs if tensor is not None and (operand := shape(tensor)) != result]
+    if rank == MAX_RANK and extended and case.name == "l_Min":
+        return Case("l_Min_5d_bcast", note=case.note)
+    if rank == MAX_RANK and case.name == "Max" and any(1 < operand[1] == prod(operand) for operand in extended):
+        return Case("Max_5d_channel")
+    if rank == 4 and case.name == "l_Min" and not all(_whole_or_by_channel(operand, result) for operand in extended):
+        return Case("l_Min_bcast", note=case.note)
     return case if rank == 4 else Case(f"{case.name}_5d" if rank == 5 else f"{case.name}_3d", note=case.note)
 
 

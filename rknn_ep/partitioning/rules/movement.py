@@ -142,7 +142,9 @@ def cut(node: NodeFacts) -> Case:
     if max(steps) > 1:
         return Case("Slice_step2")
     if rank == 5 and shape(data(node))[0] == shape(node.outputs[0])[0]:
-        return Case("Slice_5d_1")
+        if shape(data(node))[0] == 1:
+            return Case("Slice_5d_3")
+        return Case("Slice_5d_last" if shape(data(node))[4] != shape(node.outputs[0])[4] else "Slice_5d_1")
     return Case("Slice" if rank == 4 else f"Slice_{rank}d")
 
 

@@ -109,15 +109,19 @@ def softmax(node: NodeFacts) -> Case:
     return Case(name, "Softmax", {"channels": (shape(data(node))[axis],)})
 
 
+HARDMAX_OF_TWO = {(4, 1): "Hardmax_two", (4, 3): "Hardmax_last_two", (3, 1): "Hardmax_2d_two", (2, 1): "Hardmax_2d_two"}
+"""Dimensions and axis -> the case of two values and of one, of which RV1106B's compiler dies."""
+
+
 def one_of_many(node: NodeFacts) -> Case:
     """LogSoftmax and Hardmax."""
     float_types(node)
     rank = ranked(data(node), 1, 2, 3, 4)
     axis = axis_of(node, rank, -1)
+    if node.op_type == "Hardmax" and (rank, axis) in HARDMAX_OF_TWO and shape(data(node))[axis] <= 2:
+        return Case(HARDMAX_OF_TWO[rank, axis])
     if node.op_type == "Hardmax" and rank == 4 and axis == 3:
         return Case("Hardmax_last" if shape(data(node))[3] % 8 == 0 else "Hardmax_last_odd")
-    if node.op_type == "Hardmax" and rank == 4 and axis == 1 and shape(data(node))[1] <= 2:
-        return Case("Hardmax_two")
     return Case(node.op_type if rank == 4 and axis == 1 else f"{node.op_type}_2d")
 
 
