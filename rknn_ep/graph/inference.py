@@ -123,14 +123,16 @@ class NodeInference:
 
 
 def infer_shapes(model: ir.Model) -> None:
-    """Write types and shapes into the graph's values, in its order; what cannot be inferred stays as it is declared.
+    """Write types and shapes into the graph's values, in its order; what is declared or cannot be inferred stays.
 
-    ONNX's own inference of a whole model serialises the weights, and gives up all of it where one operator has no inference
-    function and a body that it cannot read (MeanVarianceNormalization in onnx 1.23).
+    Of a MaxPool whose last window, of ceil_mode, would begin behind the tensor, onnx says another size than ONNX Runtime, which
+    declares and computes it without. ONNX's own inference of a whole model serialises the weights, and gives up all of it where
+    one operator has no inference function and a body that it cannot read (MeanVarianceNormalization in onnx 1.23).
     """
     inference = NodeInference(model)
     for node in model.graph:
-        inference.infer(node)
+        if any(value.type is None or value.shape is None or not value.shape.is_static() for value in node.outputs):
+            inference.infer(node)
 
 
 def merged(found: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | None:

@@ -56,6 +56,24 @@ def test_an_operator_that_onnx_cannot_infer_leaves_no_traceback_in_the_log(caplo
     assert [dim.dim_value for dim in shape.dim] == [1, 4, 8, 8]
 
 
+def test_a_declared_shape_that_onnx_would_infer_otherwise_stays() -> None:
+    """The last window of ceil_mode would begin behind the tensor: one column for ONNX Runtime, two for onnx's inference."""
+    attributes = {"kernel_shape": [1, 1], "strides": [2, 2], "ceil_mode": 1}
+    nodes = [helper.make_node("MaxPool", ["x"], ["m"], **attributes), helper.make_node("Relu", ["m"], ["y"])]
+    x, m, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, side, side])
+        for name, side in zip("xmy", (2, 1, 1), strict=True)
+    )
+    proto = helper.make_model(
+        helper.make_graph(nodes, "test", [x], [y], value_info=[m]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    written = onnx.load_model_from_string(bundles.compiled(proto).entries["simulation.onnx"]).graph
+    shapes = {
+        one.name: [dim.dim_value for dim in one.type.tensor_type.shape.dim] for one in (*written.value_info, *written.output)
+    }
+    assert shapes["m"] == shapes["y"] == [1, 1, 1, 1]
+
+
 def test_equal_requests_give_equal_bytes() -> None:
     first, second = (bundles.compiled(bundles.quantized_identity(), "int8").entries for _ in range(2))
     assert first == second
