@@ -19,10 +19,14 @@ INHERITED = {"rk3568": "rk3566", "rv1126b": "rk3576", "rv1103": "rv1106", "rv110
 
 
 def named_in_rules() -> set[str]:
-    """Every case name that stands literally in a rule module, and the operators that are their own case."""
+    """Every case name that stands literally in a rule module, and those of the longest table that one puts together."""
     modules = [module for _, module in inspect.getmembers(rules, inspect.ismodule)]
     text = "\n".join(inspect.getsource(module) for module in modules)
-    return {name for name in re.findall(r'"((?:l_|p_)?[A-Z][A-Za-z0-9]*(?:_[A-Za-z0-9_]+|[13]d))"', text) if not name.isupper()}
+    literal = re.findall(r'"((?:l_|p_)?[A-Z][A-Za-z0-9]*(?:_[A-Za-z0-9_]+|[13]d))"', text)
+    formatted = re.findall(r'Case\(f"((?:l_)?[A-Z][^"]+)"', text)
+    built = "|".join(re.sub(r"\\{.*?\\}", r"\\w*", re.escape(name)) for name in formatted)
+    named = {name for name in literal if not name.isupper()}
+    return named | {name for name in load_table("rk3588").cases if re.fullmatch(built, name)}
 
 
 @pytest.mark.parametrize("soc", TARGETS)

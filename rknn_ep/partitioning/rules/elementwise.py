@@ -239,7 +239,7 @@ def comparison(node: NodeFacts) -> Case:
 
 
 def _extended(node: NodeFacts) -> str:
-    """How the smaller operand is extended: not at all, from one value, from one a channel, in another way."""
+    """How the smaller operand is extended: not at all, from one value, one a channel, one a row, in another way."""
     result = shape(node.outputs[0])
     smaller = min((shape(tensor) for tensor in node.inputs if tensor is not None), key=prod)
     if prod(smaller) == prod(result):
@@ -247,7 +247,9 @@ def _extended(node: NodeFacts) -> str:
     if prod(smaller) == 1:
         return "_one"
     aligned = (1,) * (len(result) - len(smaller)) + smaller
-    return "_channel" if len(result) > 2 and aligned[1] == prod(smaller) else "_bcast"
+    if len(result) > 2 and aligned[1] == prod(smaller):
+        return "_channel"
+    return "_inner" if aligned[-1] == 1 < result[-1] else "_bcast"
 
 
 def logic(node: NodeFacts) -> Case:

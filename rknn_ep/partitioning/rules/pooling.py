@@ -100,8 +100,10 @@ def lp_pool(node: NodeFacts) -> Case:
     kind = "" if rank == 4 else f"_{rank - 2}d"
     if integer(node, "p", 2) != 2 or integer(node, "ceil_mode", 0) or set(area.dilations) != {1}:
         return Case(f"LpPool{kind}")
-    if rank == 4 and max(area.kernel) > LARGEST_WINDOW:
-        kind = "_k9"
+    if rank < 5 and max(area.kernel) > LARGEST_WINDOW:
+        kind += "_k9"
+    if rank == 5 and shape(data(node))[0] > 1:
+        kind = "_3d_batch"
     return replace(
         _case(f"l_LpPool{kind}", "AveragePool", node, area), note=lowered("Mul, AveragePool that counts the padding, Mul, Sqrt")
     )
