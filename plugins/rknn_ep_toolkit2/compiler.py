@@ -78,7 +78,7 @@ def compile_partition(request: CompileRequest) -> CompileResult:
     files: dict[str, bytes] = {}
     dataset = dataset_files(_samples(request), files) if by_vendor else []
     try:
-        job = _build(copy.content, settings, dataset, files, settings.timeout, request.cancel)
+        job = _build(copy.content, settings, dataset, files, settings.timeout, request.cancel, second_try=True)
     except ToolkitError as error:
         keep = request.options.get("keep_failing")
         attempt = partial(attempt_piece, settings=settings, by_vendor=by_vendor, cancel=request.cancel)
@@ -106,6 +106,8 @@ def _build(
     files: Mapping[str, bytes],
     seconds: float,
     cancel: threading.Event,
+    *,
+    second_try: bool = False,
 ) -> JobResult:
     """Let the toolkit build `model`; with a dataset it quantises by itself."""
     return workers().run(
@@ -122,6 +124,7 @@ def _build(
         timeout=seconds,
         memory_limit=settings.memory_limit,
         cancel=cancel,
+        second_try=second_try,
     )
 
 
@@ -177,6 +180,8 @@ def _notes(copy: VendorCopy, job: JobResult, content: bytes, settings: Settings,
         "peak_memory": job.peak_memory,
         **copy.notes,
     }
+    if job.crashed_before:
+        notes["crashed_before"] = job.crashed_before
     if by_vendor:
         notes["quantization"] = {"dtype": settings.dtype, "algorithm": settings.algorithm}
         notes["simulation"] = "computes with rknn_ep's quantisation, not with the vendor's: expect other numbers on the board"

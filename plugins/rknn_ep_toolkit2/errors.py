@@ -14,7 +14,8 @@ signal, exit: the compiler took its process down. killed: somebody else killed i
 cancelled: the caller gave up. returned, none: it answered -1 or nothing. exception: it raised."""
 
 
-_LASTING = ("signal", "exit", "returned", "none", "exception")
+_CRASHES = ("signal", "exit")
+_LASTING = (*_CRASHES, "returned", "none", "exception")
 """What the model is to blame for, whatever else the machine does: time and memory depend on that."""
 
 
@@ -46,6 +47,11 @@ class ToolkitError(CompileError):
             said=self.said,
             node=self.node,
         )
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the toolkit took its process down."""
+        return self.kind in _CRASHES
 
     @property
     def refuses(self) -> bool:

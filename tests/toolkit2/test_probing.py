@@ -86,7 +86,7 @@ def test_a_layer_table_comes_to_one_unit(layers: list[Layer], unit: str) -> None
 
 
 def test_of_a_reshape_the_reshape_decides() -> None:
-    assert judged([layer("Conv", "npu"), layer("Reshape", "cpu")], quantized=True, reshapes=True).unit == "cpu"
+    assert judged([layer("Conv", "npu"), layer("Reshape", "cpu")], quantized=True, decides="Reshape").unit == "cpu"
 
 
 def test_a_table_is_written_from_answers_and_says_when_and_by_what(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.toolkit2.conftest import JOBS, alive, children, wait_until
 
 pytestmark = pytest.mark.toolkit2
 BUILD, BEHAVE, MISUSE = JOBS / "build.py", JOBS / "behave.py", JOBS / "misuse.py"
+OLD_BYTES = JOBS / "old_bytes.py"
 
 
 def behave(pool: Workers, how: str, *, timeout: float = 60, memory_limit: int | None = None, **arguments: object) -> ToolkitError:
@@ -92,6 +93,22 @@ def test_cubic_resize_segfaults_and_the_host_survives(pool: Workers) -> None:
     assert error.kind == "signal"
     assert "SIGSEGV" in error.message
     assert "rknn.py" in error.log  # where it was when it died
+    assert works(pool)
+
+
+def test_a_crash_over_memory_that_nobody_wrote_is_tried_once_more(pool: Workers) -> None:
+    with pytest.raises(ToolkitError) as failed:
+        pool.run(OLD_BYTES, {}, timeout=60)
+    assert failed.value.crashed
+    result = pool.run(OLD_BYTES, {}, timeout=60, second_try=True)
+    assert result.values == {"same block": True}
+    assert "SIGABRT" in result.crashed_before
+
+
+def test_a_crash_that_comes_again_is_an_error_and_nothing_is_left(pool: Workers) -> None:
+    with pytest.raises(ToolkitError) as failed:
+        pool.run(BEHAVE, {"how": "signal", "signal": "SIGSEGV"}, timeout=60, second_try=True)
+    assert failed.value.kind == "signal"
     assert works(pool)
 
 

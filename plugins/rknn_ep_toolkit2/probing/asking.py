@@ -47,7 +47,6 @@ _OF_NEIGHBOURS = NO_WORK | {"LeakyRelu", "Transpose"}
 """What a neighbour itself becomes, and what is put around it. Others are called after a neighbour where they begin."""
 SECONDS = 120.0
 """Most builds take one, on a busy machine ten; what takes this long hangs, and is refused."""
-CRASHES = ("signal", "exit")
 
 
 @dataclass(frozen=True)
@@ -197,21 +196,23 @@ def ask(question: Question) -> Answer:
             {"model": "model.onnx", "config": question.settings.config()},
             files={"model.onnx": question.model},
             timeout=SECONDS,
+            second_try=True,
         )
     except ToolkitError as error:
         if not error.refuses:
             raise
-        unit = "crashed" if error.kind in CRASHES else "unmeasured" if error.kind == "memory" else "refused"
+        unit = "crashed" if error.crashed else "unmeasured" if error.kind == "memory" else "refused"
         return Answer(unit, why=_words(error), quantized=question.quantized)
     table = read_layers(job.log)
     if table is None:
         return Answer("unmeasured", why="no layer table was printed", quantized=question.quantized)
-    reshapes = all(node.facts.op_type in RESHAPES for node in question.view.nodes)
-    return judged(table.layers, question.quantized, reshapes)
+    asked = {node.facts.op_type for node in question.view.nodes}
+    decides = "Reshape" if asked <= RESHAPES else "Transpose" if asked == {"Transpose"} else ""
+    return judged(table.layers, question.quantized, decides)
 
 
-def judged(layers: Sequence[Layer], quantized: bool, reshapes: bool = False) -> Answer:
-    """What a layer table comes to, neighbours left out; of nothing but `reshapes` the Reshape itself decides."""
+def judged(layers: Sequence[Layer], quantized: bool, decides: str = "") -> Answer:
+    """What a layer table comes to, neighbours left out; of what only moves data the native operator that `decides`."""
     layers = [layer for layer in layers if not (layer.name.startswith(NEIGHBOUR) and layer.native in _OF_NEIGHBOURS)]
     on_cpu = [layer.native for layer in layers if layer.unit != "npu"]
     computing = [layer for layer in layers if layer.unit == "npu" and layer.native not in NO_WORK]
@@ -220,7 +221,7 @@ def judged(layers: Sequence[Layer], quantized: bool, reshapes: bool = False) -> 
     elif not on_cpu:
         unit = "npu"
     else:
-        unit = "mixed" if computing and not reshapes and LAYOUT.issuperset(on_cpu) else "cpu"
+        unit = "mixed" if computing and decides not in on_cpu and LAYOUT.issuperset(on_cpu) else "cpu"
     return Answer(
         unit,
         native=tuple(layer.native for layer in layers),

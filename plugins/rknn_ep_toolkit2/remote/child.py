@@ -25,6 +25,10 @@ from .channel import Channel
 
 _PR_SET_PDEATHSIG = 1
 _IOLBF = 1
+_M_PERTURB = -6
+"""glibc: what is allocated is filled with the complement of a byte, what is freed with the byte (mallopt(3))."""
+_ZEROS = 0xFF
+"""Freed memory is filled with it: whoever still reads that crashes, as is right."""
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
@@ -39,6 +43,8 @@ def main(request: Dict[str, Any], connection: socket.socket, server: int) -> Non
         answers.connect(channel)
         with open(os.path.join(request["folder"], "request.json"), "rb") as file:
             asked = json.loads(file.read())
+        if asked.get("zeroed"):
+            _zero_memory()
         work = os.path.join(request["folder"], "work")
         if request["session"]:
             _serve(channel, asked, work)
@@ -75,6 +81,11 @@ def _settle(folder: str, server: int) -> None:
     os.environ["TMPDIR"] = temporary
     tempfile.tempdir = temporary
     os.chdir(os.path.join(folder, "work"))
+
+
+def _zero_memory() -> None:
+    """Fill what is allocated from here on with zeros; without it all children of a server find the same old bytes there."""
+    ctypes.CDLL(None).mallopt(_M_PERTURB, _ZEROS)
 
 
 def _serve(channel: Channel, asked: Dict[str, Any], work: str) -> None:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rknn_ep.errors import OptionError
 from rknn_ep_toolkit2.environment import Toolkit, current
+from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.worker import outcome
 from rknn_ep_toolkit2.worker.child import Child, Progress
 from rknn_ep_toolkit2.worker.folders import JobFolder
 from rknn_ep_toolkit2.worker.server import Server, ServerLostError
 from rknn_ep_toolkit2.worker.session import DEFAULT_SECONDS, RemoteSession
 from rknn_ep_toolkit2.worker.words import cleaned
+
+log = logging.getLogger(__name__)
 
 JOBS_VARIABLE = "RKNN_EP_TOOLKIT_JOBS"
 _ACCEPT_SECONDS = 60.0
@@ -44,6 +48,8 @@ class JobResult:
     """From the fork to the answer."""
     peak_memory: int = 0
     """Bytes that its process held at most."""
+    crashed_before: str = ""
+    """How the first process ended, where it took a second one (`second_try`)."""
 
 
 class Workers:
@@ -75,6 +81,7 @@ class Workers:
         cancel: threading.Event | None = None,
         progress: Progress | None = None,
         toolkit: Toolkit | None = None,
+        second_try: bool = False,
     ) -> JobResult:
         """Run a job in a process of its own and wait for it.
 
@@ -88,22 +95,27 @@ class Workers:
             cancel: set it from another thread to stop the job.
             progress: called with what the job reports.
             toolkit: which one; None: the current one.
+            second_try: run it once more if it crashes, in a process whose memory holds zeros where nothing was written:
+                the compiler reads such memory now and then, and a process like the first would crash like the first.
 
         Raises:
             ToolkitError: no toolkit, or any of the ways to fail; nothing of the job is left behind.
         """
-        with self._place(str(job), cancel):
-            child = self._start(job, arguments, files or {}, toolkit, memory_limit, session=False)
-            started = time.monotonic()
-            try:
-                values = child.answer(timeout, cancel, progress)
-                child.wait_until_ended()
-                seconds = time.monotonic() - started
-                found = {name: path.read_bytes() for name in collect if (path := child.folder.work / name).is_file()}
-                return JobResult(values, found, cleaned(child.log()), seconds, child.peak)
-            finally:
-                child.kill()
-                child.folder.remove()
+        request = {"name": str(job), "arguments": dict(arguments)}
+
+        def once(**more: Any) -> JobResult:
+            with self._place(str(job), cancel):
+                child = self._start(request | more, files or {}, toolkit, memory_limit, session=False)
+                return _result(child, collect, timeout, cancel, progress)
+
+        try:
+            return once()
+        except ToolkitError as error:
+            if not (second_try and error.crashed):
+                raise
+            log.info("%s; once more in another process", error.message)
+            crashed = error.message
+        return replace(once(zeroed=True), crashed_before=crashed)
 
     def open(
         self,
@@ -118,7 +130,8 @@ class Workers:
         toolkit: Toolkit | None = None,
     ) -> RemoteSession:
         """Open a session: a process that keeps its state between calls. Arguments and errors as `run`."""
-        child = self._start(session, arguments, files or {}, toolkit, memory_limit, session=True)
+        request = {"name": str(session), "arguments": dict(arguments)}
+        child = self._start(request, files or {}, toolkit, memory_limit, session=True)
         opened = RemoteSession(child)
         self._living.add(opened)
         try:
@@ -139,22 +152,20 @@ class Workers:
 
     def _start(
         self,
-        name: str | Path,
-        arguments: Mapping[str, Any],
+        request: Mapping[str, Any],
         files: Mapping[str, bytes | Path],
         toolkit: Toolkit | None,
         memory_limit: int | None,
         *,
         session: bool,
     ) -> Child:
-        what = name.stem if isinstance(name, Path) else name
-        request = json.dumps({"name": str(name), "arguments": dict(arguments)}).encode()
+        what = Path(request["name"]).stem
         chosen = toolkit or current()
         for _ in range(_ATTEMPTS):  # a server may have left for want of work just now
             server = self._server(chosen)
             folder = JobFolder(server.session_root if session else server.job_root)
             try:
-                folder.request(request)
+                folder.request(json.dumps(request).encode())
                 for file, content in files.items():
                     folder.put(file, content)
                 message = {"folder": str(folder.path), "session": session, "memory_limit": memory_limit}
@@ -203,6 +214,22 @@ class Workers:
         for living in self._living:
             living.close() if isinstance(living, Child) else living.forget()
         self._fresh()
+
+
+def _result(
+    child: Child, collect: Sequence[str], timeout: float, cancel: threading.Event | None, progress: Progress | None
+) -> JobResult:
+    """Wait for a job's answer; its process and folder are gone afterwards."""
+    started = time.monotonic()
+    try:
+        values = child.answer(timeout, cancel, progress)
+        child.wait_until_ended()
+        seconds = time.monotonic() - started
+        found = {name: path.read_bytes() for name in collect if (path := child.folder.work / name).is_file()}
+        return JobResult(values, found, cleaned(child.log()), seconds, child.peak)
+    finally:
+        child.kill()
+        child.folder.remove()
 
 
 def jobs_at_once() -> int:

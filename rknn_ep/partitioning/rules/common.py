@@ -7,7 +7,8 @@ or it raises `Refuse`. Rules know no SoC: the table says what becomes of the cas
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 
@@ -182,3 +183,21 @@ def axis_of(node: NodeFacts, rank: int, default: int) -> int:
     """The attribute `axis`, counted from the front."""
     axis = integer(node, "axis", default)
     return axis + rank if axis < 0 else axis
+
+
+def of_volumes(rule: Rule) -> Rule:
+    """The rule, with the figure that limits the volumes of some SoCs.
+
+    Where the planes of a single volume are no multiple of 16 values, RV1106's compiler folds all of them into one dimension,
+    and dies where there are too many (256 went, 320 of some operators; it says "Squeezed bytes overflow!").
+    """
+
+    def judge(node: NodeFacts) -> Case:
+        case = rule(node)
+        for tensor in (*node.inputs, *node.outputs):
+            dims = shape(tensor) if tensor is not None and tensor.name else ()
+            if len(dims) == MAX_RANK and dims[0] == 1 and prod(dims[3:]) % 16:
+                return replace(case, native="Volume", figures={"odd planes": (dims[1] * dims[2],)}, heavy=True)
+        return case
+
+    return judge

@@ -60,16 +60,19 @@ def conv_transpose(node: NodeFacts) -> Case:
     spatial = window(node, weight[2:])
     # With a bias the compiler dies of a quantised depthwise one as it does of other groups.
     depthwise = group > 1 and weight[1] == 1 and weight[0] == group
+    # As many scales as output channels of a group: with one, the compiler sees a scale for the whole layer.
+    single = "_one" if group > 1 == weight[1] and given(node, 2) is None else ""
     bias = "_bias" if given(node, 2) is not None else ""
     if rank == 3:
         even = set(spatial.strides) <= {1, 2, 4, 8} or max(spatial.strides) > max(spatial.kernel)
-        kind = ("" if even else "_s3") if group == 1 else f"_dw{bias}" if depthwise else "_group"
+        kind = ("" if even else "_s3") if group == 1 else f"_dw{bias}" if depthwise else f"_group{single}"
         return _case(f"ConvTranspose1d{kind}", "ConvTranspose", spatial)
     uneven = not set(spatial.strides) <= {1, 2, 4, 8}  # the CPU side spreads the input, a convolution follows
     if depthwise:
         return _case(f"ConvTranspose_dw{'_s3' if uneven and not bias else bias}", "ConvTranspose", spatial)
     if group > 1:
-        return _case("ConvTranspose_group_s3" if uneven else "ConvTranspose_group4", "ConvTranspose", spatial)
+        kind = f"_group{single}_s3" if uneven else "_group_one" if single else "_group4"
+        return _case(f"ConvTranspose{kind}", "ConvTranspose", spatial)
     if uneven:
         return _case("ConvTranspose_s3", "ConvTranspose", spatial)
     if any(integers(node, "output_padding", ())):

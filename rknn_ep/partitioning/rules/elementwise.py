@@ -26,6 +26,7 @@ from rknn_ep.partitioning.rules.common import (
     float_types,
     given,
     lowered,
+    of_volumes,
     ranked,
     shape,
     typed,
@@ -254,11 +255,17 @@ def _extended(node: NodeFacts) -> str:
 
 def logic(node: NodeFacts) -> Case:
     """Booleans in and out."""
-    for tensor in (*node.inputs, *node.outputs):
-        if tensor is not None:
-            typed(tensor, ("BOOL",))
+    tensors = [tensor for tensor in (*node.inputs, *node.outputs) if tensor is not None]
+    for tensor in tensors:
+        typed(tensor, ("BOOL",))
     _broadcastable(node)
-    return Case("Not_b" if node.op_type == "Not" else node.op_type)
+    odd = "_odd" if any(_converted(shape(tensor)) for tensor in tensors) else ""
+    return Case(f"{'Not_b' if node.op_type == 'Not' else node.op_type}{odd}")
+
+
+def _converted(dims: tuple[int, ...]) -> bool:
+    """Whether the compiler makes a convolution to convert the layout, which RK2118's cannot do with booleans."""
+    return len(dims) == 4 and dims[1] > 1 and prod(dims[2:]) > 1 and (dims[1] <= 4 or prod(dims[2:]) % 4 != 0)
 
 
 def test_number(node: NodeFacts) -> Case:
@@ -308,7 +315,7 @@ def _broadcastable(node: NodeFacts) -> None:
         ranked(tensor, *UP_TO_FIVE)
 
 
-RULES: dict[str, Rule] = {
+_RULES: dict[str, Rule] = {
     **dict.fromkeys(UNARY, unary),
     **dict.fromkeys(ARITHMETIC, arithmetic),
     **dict.fromkeys(COMPARISONS, comparison),
@@ -322,3 +329,5 @@ RULES: dict[str, Rule] = {
     "PRelu": prelu,
     "Cast": cast,
 }
+
+RULES: dict[str, Rule] = {name: of_volumes(rule) for name, rule in _RULES.items()}

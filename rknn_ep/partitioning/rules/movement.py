@@ -26,6 +26,7 @@ from rknn_ep.partitioning.rules.common import (
     integer,
     integers,
     lowered,
+    of_volumes,
     ranked,
     shape,
     text,
@@ -75,22 +76,36 @@ def unchanged(node: NodeFacts) -> bool:
 
 
 def transpose(node: NodeFacts) -> Case:
-    """Any permutation; six dimensions go to the CPU side."""
+    """Any permutation; six dimensions go to the CPU side. RK3566 swaps what comes in multiples of 4 and 8."""
     float_types(node)
     rank = ranked(data(node), *UP_TO_SIX)
+    dims = shape(data(node))
     permutation = integers(node, "perm", range(rank)[::-1])
-    if permutation == list(range(rank)):
+    moved = [axis for axis in permutation if dims[axis] > 1 or rank > 3]
+    if moved == sorted(moved):  # of three dimensions and less, the compiler reshapes where only single values change places
         return reshaped(node)
-    if rank == 3 and permutation != [0, 2, 1]:
-        return Case(f"Transpose_3d_{''.join(map(str, permutation))}")
+    if rank == 2:
+        return Case(f"Transpose_2d{_evenness(dims)}")
+    if permutation == [0, 2, 1]:
+        return Case(f"Transpose_3d{_evenness(dims[1:])}")
+    if rank == 3:
+        one = "_one" if permutation == [2, 1, 0] and dims[0] == 1 else ""
+        return Case(f"Transpose_3d_{''.join(map(str, permutation))}{one}")
     if rank != 4:
         return Case(f"Transpose_{max(rank, 2)}d")
+    if permutation == [0, 3, 2, 1]:
+        return Case(f"Transpose_0321{_evenness((dims[1], dims[3]))}")
     names: dict[tuple[int, ...], str] = {
         (0, 3, 1, 2): "Transpose_0312",
         (0, 2, 1, 3): "Transpose_0213",
         (1, 0, 2, 3): "Transpose_1023",
     }
     return Case(names.get(tuple(permutation), "Transpose"))
+
+
+def _evenness(swapped: Sequence[int]) -> str:
+    """Of two dimensions that change places: multiples of 8, of 4, or neither."""
+    return next((kind for kind, unit in (("", 8), ("_4", 4)) if all(size % unit == 0 for size in swapped)), "_odd")
 
 
 def concat(node: NodeFacts) -> Case:
@@ -221,10 +236,19 @@ def pad(node: NodeFacts) -> Case:
         raise Refuse("attribute", "mode is wrap", "mode constant, reflect or edge")
     kind = "" if rank == 4 else "_3d_both" if rank == 3 and amounts and (amounts[1] or amounts[4]) else f"_{rank}d"
     if mode == "constant":
-        return Case(f"Pad{kind or '_const'}")
+        return Case(f"Pad{kind or _channels_padded(shape(data(node)), amounts or ())}")
     sizes = (1,) * (4 - rank) + shape(data(node))
     figures = {"channels": (sizes[1],), "height": (sizes[2],), "width": (sizes[3],)}
     return Case(f"Pad_{mode}{kind}", "PadReflect" if mode == "reflect" else "", figures)
+
+
+def _channels_padded(dims: tuple[int, ...], amounts: Sequence[int]) -> str:
+    """Whether channels are added, in front or behind only, and planes are made larger as well."""
+    if not amounts or not (amounts[1] or amounts[5]):
+        return "_const"
+    if any(amounts[axis] for axis in (2, 3, 6, 7)):
+        return f"_channel_plane{'_batch' if dims[0] > 1 else ''}"
+    return "_channel" if amounts[1] else "_channel_end"
 
 
 def blocks(node: NodeFacts) -> Case:
@@ -265,12 +289,12 @@ def one_hot(node: NodeFacts) -> Case:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshape),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), of_volumes(reshape)),
     **dict.fromkeys(("GatherElements", "GatherND", "ScatterND", "ScatterElements"), indexed),
     **dict.fromkeys(("Expand", "Tile"), spread),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), blocks),
     "Transpose": transpose,
-    "Concat": concat,
+    "Concat": of_volumes(concat),
     "Split": split,
     "Slice": cut,
     "Gather": gather,

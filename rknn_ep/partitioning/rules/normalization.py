@@ -17,14 +17,15 @@ from rknn_ep.partitioning.rules.common import (
     float_types,
     integer,
     lowered,
+    of_volumes,
     one_output,
     ranked,
     shape,
 )
 from rknn_ep.records import NodeFacts
 
-LARGEST_ODD = 256
-"""Planes by channels of a volume; where there are more, and no plane is a multiple of 16, RV1106's compiler dies (288 went)."""
+SMALL = 4096
+"""Values of an image up to which RV1106's NPU finds the largest of its channels."""
 
 
 def batch(node: NodeFacts) -> Case:
@@ -35,13 +36,8 @@ def batch(node: NodeFacts) -> Case:
     rank = ranked(data(node), 2, 3, 4, 5)
     if computed(node, 1, 2, 3, 4):
         return Case("l_BatchNormalization_dyn", note=lowered("Sub, Sqrt, Div, Mul, Add"))
-    batch_size, channels, *sizes = shape(data(node))
-    if batch_size > 1 == channels:
+    if shape(data(node))[0] > 1 == shape(data(node))[1]:
         return Case("BatchNormalization_one")
-    if rank == 5:
-        depth, *plane = sizes
-        odd = batch_size == 1 and prod(plane) % 16 != 0 and channels * depth > LARGEST_ODD
-        return Case(f"BatchNormalization_5d{'_odd' if odd else ''}")
     return Case("BatchNormalization" if rank == 4 else f"BatchNormalization_{rank}d")
 
 
@@ -103,7 +99,8 @@ def softmax(node: NodeFacts) -> Case:
         batch = "_batch" if shape(data(node))[0] > 1 else ""
         name = f"Softmax_5d{batch}" if last else f"Softmax_5d_inner{batch}"
     elif rank == 4:
-        name = "Softmax_last" if last else "Softmax_ax2" if axis == 2 else "Softmax"
+        one = axis == 0 and shape(data(node))[0] == 1
+        name = "Softmax_last" if last else "Softmax_ax2" if axis == 2 else "Softmax_ax0_one" if one else "Softmax"
     else:
         name = f"Softmax_{rank}d" if last else "Softmax_3d_ax1" if rank == 3 else "Softmax_2d_ax0"
     return Case(name, "Softmax", {"channels": (shape(data(node))[axis],)})
@@ -122,11 +119,13 @@ def one_of_many(node: NodeFacts) -> Case:
         return Case(HARDMAX_OF_TWO[rank, axis])
     if node.op_type == "Hardmax" and rank == 4 and axis == 3:
         return Case("Hardmax_last" if shape(data(node))[3] % 8 == 0 else "Hardmax_last_odd")
+    if node.op_type == "Hardmax" and rank == 4 and axis == 1 and prod(shape(data(node))[1:]) <= SMALL:
+        return Case("Hardmax_small")
     return Case(node.op_type if rank == 4 and axis == 1 else f"{node.op_type}_2d")
 
 
 RULES: dict[str, Rule] = {
-    "BatchNormalization": batch,
+    "BatchNormalization": of_volumes(batch),
     "InstanceNormalization": instance,
     "LayerNormalization": layer,
     "GroupNormalization": group,

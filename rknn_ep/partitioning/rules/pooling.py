@@ -14,6 +14,7 @@ from rknn_ep.partitioning.rules.common import (
     integer,
     integers,
     lowered,
+    of_volumes,
     one_output,
     ranked,
     shape,
@@ -87,9 +88,11 @@ def average_pool(node: NodeFacts) -> Case:
         return replace(
             _case(f"l_AveragePool_pad{kind}", "AveragePool", node, area), note=lowered("AveragePool that counts padding, Mul")
         )
-    return _case(
-        "AveragePool_ceil" if ceil else "AveragePool_incpad" if padded else "AveragePool_nopad", "AveragePool", node, area
-    )
+    if ceil:
+        apart = any(stride > size for stride, size in zip(area.strides, area.kernel, strict=True))
+        kind = ("_incpad" if counted else "_pad") if padded else "_apart" if apart else ""
+        return _case(f"AveragePool_ceil{kind}", "AveragePool", node, area)
+    return _case("AveragePool_incpad" if padded else "AveragePool_nopad", "AveragePool", node, area)
 
 
 def lp_pool(node: NodeFacts) -> Case:
@@ -113,7 +116,7 @@ def global_pool(node: NodeFacts) -> Case:
     """Over whole planes or lines; the compiler splits what the native operator cannot take at once (up to 120x120)."""
     float_types(node)
     one_output(node)
-    rank = ranked(data(node), *((3, 4) if node.op_type == "GlobalMaxPool" else (3, 4, 5)))
+    rank = ranked(data(node), 3, 4, 5)
     return Case(node.op_type if rank == 4 else f"{node.op_type}_{rank}d")
 
 
@@ -136,7 +139,7 @@ RULES: dict[str, Rule] = {
     "AveragePool": average_pool,
     "LpPool": lp_pool,
     "GlobalAveragePool": global_pool,
-    "GlobalMaxPool": global_pool,
+    "GlobalMaxPool": of_volumes(global_pool),
     "GlobalLpPool": global_pool,
     "MaxUnpool": max_unpool,
 }

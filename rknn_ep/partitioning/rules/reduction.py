@@ -59,12 +59,15 @@ def _configuration(node: NodeFacts, rank: int, along: Sequence[int]) -> str:
         return "_one_inner" if inner else "_one"
     if rank <= 2:
         return "_2d"
+    channels_alone = node.op_type != "ReduceMax" or list(along) == [1]  # of others RK3576's NPU finds no maximum
     if rank == 3:
-        return "_3d_last" if along == [2] else "_3d_1"
+        return "_3d_last" if along == [2] or not channels_alone else "_3d_1"
     if along == [3]:
         return "_ax3"
     if along == [2, 3]:
         return "_hw" if integer(node, "keepdims", 1) and node.op_type in ("ReduceMean", "ReduceMax") else "_nokeep"
+    if not channels_alone:
+        return "_ax2"
     return "18" if node.op_type == "ReduceMean" and len(along) > 1 else ""
 
 
