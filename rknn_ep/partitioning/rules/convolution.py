@@ -13,6 +13,8 @@ LARGEST_WHOLE = 16
 """Kernels above this are taken apart into several; the parts are in float16, which some SoCs have not."""
 LARGEST_STRIDE = 7
 """Of depthwise kernels; above it each stride was asked by itself."""
+LARGEST_VOLUME = 4096
+"""Values of a kernel in three dimensions; RV1106B's compiler takes larger ones apart in float16, which it has not."""
 LARGEST_DILATION = 16
 """Above it RK2118's CPU side spreads the input."""
 
@@ -32,7 +34,7 @@ def conv(node: NodeFacts) -> Case:
         raise Refuse("attribute", f"group is {group} in three dimensions", "group = 1 in three dimensions")
     large = "_k17" if max(spatial.kernel) > LARGEST_WHOLE else ""
     if rank == 5:
-        return _case("Conv3d", native, spatial)
+        return _case("Conv3d_large" if prod(weight[1:]) > LARGEST_VOLUME else "Conv3d", native, spatial)
     if rank == 3:
         kind = f"_dw{large}" if depthwise else f"_group{large or 4}" if group > 1 else large
         return _case(f"Conv1d{kind}", native, spatial)

@@ -95,6 +95,8 @@ def transpose(node: NodeFacts) -> Case:
         return Case(f"Transpose_{max(rank, 2)}d")
     if permutation == [0, 3, 2, 1]:
         return Case(f"Transpose_0321{_evenness((dims[1], dims[3]))}")
+    if permutation == [0, 1, 3, 2] and dims[3] % 2:
+        return Case("Transpose_0132_odd")
     names: dict[tuple[int, ...], str] = {
         (0, 3, 1, 2): "Transpose_0312",
         (0, 2, 1, 3): "Transpose_0213",
@@ -160,6 +162,8 @@ def cut(node: NodeFacts) -> Case:
         if shape(data(node))[0] == 1:
             return Case("Slice_5d_3")
         return Case("Slice_5d_last" if shape(data(node))[4] != shape(node.outputs[0])[4] else "Slice_5d_1")
+    if rank == 3 and shape(data(node))[0] != shape(node.outputs[0])[0]:
+        return Case("Slice_3d_batch")
     return Case("Slice" if rank == 4 else f"Slice_{rank}d")
 
 
@@ -236,19 +240,22 @@ def pad(node: NodeFacts) -> Case:
         raise Refuse("attribute", "mode is wrap", "mode constant, reflect or edge")
     kind = "" if rank == 4 else "_3d_both" if rank == 3 and amounts and (amounts[1] or amounts[4]) else f"_{rank}d"
     if mode == "constant":
-        return Case(f"Pad{kind or _channels_padded(shape(data(node)), amounts or ())}")
+        return Case(f"Pad{kind or _channels_padded(amounts or ())}")
     sizes = (1,) * (4 - rank) + shape(data(node))
     figures = {"channels": (sizes[1],), "height": (sizes[2],), "width": (sizes[3],)}
     return Case(f"Pad_{mode}{kind}", "PadReflect" if mode == "reflect" else "", figures)
 
 
-def _channels_padded(dims: tuple[int, ...], amounts: Sequence[int]) -> str:
-    """Whether channels are added, in front or behind only, and planes are made larger as well."""
+def _channels_padded(amounts: Sequence[int]) -> str:
+    """Whether channels are added, behind only or in front as well, and planes are made larger with them."""
     if not amounts or not (amounts[1] or amounts[5]):
         return "_const"
-    if any(amounts[axis] for axis in (2, 3, 6, 7)):
-        return f"_channel_plane{'_batch' if dims[0] > 1 else ''}"
-    return "_channel" if amounts[1] else "_channel_end"
+    if not amounts[1]:
+        return "_channel_end"
+    if not any(amounts[axis] for axis in (2, 3, 6, 7)):
+        return "_channel"
+    unit = next((unit for unit in (16, 8, 4) if amounts[1] % unit == 0), "odd")
+    return f"_channel_plane_{unit}"
 
 
 def blocks(node: NodeFacts) -> Case:

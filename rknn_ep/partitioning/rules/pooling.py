@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from rknn_ep.partitioning.rules.common import (
     FLOATS,
@@ -24,6 +25,10 @@ from rknn_ep.records import NodeFacts
 
 LARGEST_WINDOW = 8
 """The compiler makes convolutions of averages over larger ones."""
+LARGEST_STRIDE = 7
+"""Above it pooling becomes a depthwise convolution; of even strides several compilers die at int8."""
+LARGEST_PLANES = 26784
+"""Values of an image whose planes are no multiple of 16, above which RK2118's compiler does not come to an end."""
 
 
 def max_pool(node: NodeFacts) -> Case:
@@ -40,10 +45,20 @@ def max_pool(node: NodeFacts) -> Case:
         return _case("MaxPool_dil", "MaxPool", node, area)
     if rank == 3:
         return _case("MaxPool1d", "MaxPool", node, area)
-    ceil = _rounded_up(node, area)
-    return _case(
-        "MaxPool" if not ceil else "MaxPool_ceil_beyond" if _beyond(node, area) else "MaxPool_ceil", "MaxPool", node, area
-    )
+    if _rounded_up(node, area):
+        kind = "_beyond" if _beyond(node, area) else "_apart" if _apart(area) else ""
+        return _case(f"MaxPool_ceil{kind}", "MaxPool", node, area)
+    return _case("MaxPool_s8" if _wide_even(area) and min(area.kernel) == 1 else "MaxPool", "MaxPool", node, area)
+
+
+def _wide_even(area: Window) -> bool:
+    """Whether a stride becomes a convolution's that several compilers cannot do."""
+    return any(stride > LARGEST_STRIDE and stride % 2 == 0 for stride in area.strides)
+
+
+def _apart(area: Window) -> bool:
+    """Whether windows leave values out between them."""
+    return any(stride > size for stride, size in zip(area.strides, area.kernel, strict=True))
 
 
 def _rounded_up(node: NodeFacts, area: Window) -> bool:
@@ -80,19 +95,21 @@ def average_pool(node: NodeFacts) -> Case:
             raise Refuse("attribute", "pads or ceil_mode in three dimensions, where the numbers are wrong", "neither")
         return _case("AveragePool_3d", "AveragePool", node, area)
     if rank == 3:
-        kind = "_ceil" if ceil else "" if not padded else "_incpad" if counted else "_pad"
+        kind = "_ceil" if ceil else "_pad" if padded and not counted else "_incpad" if padded else ""
+        if kind in ("", "_incpad") and _wide_even(area):
+            kind = "_s8"
         return _case(f"AveragePool1d{kind}", "AveragePool", node, area)
     if padded and not counted and not ceil:
         batch, channels = shape(data(node))[:2]
-        kind = "_batch" if batch > 1 and channels % 16 else ""
+        kind = "_s8" if max(area.strides) > LARGEST_STRIDE else "_batch" if batch > 1 and channels % 16 else ""
         return replace(
             _case(f"l_AveragePool_pad{kind}", "AveragePool", node, area), note=lowered("AveragePool that counts padding, Mul")
         )
     if ceil:
-        apart = any(stride > size for stride, size in zip(area.strides, area.kernel, strict=True))
-        kind = ("_incpad" if counted else "_pad") if padded else "_apart" if apart else ""
+        kind = ("_incpad" if counted else "_pad") if padded else "_apart" if _apart(area) else ""
         return _case(f"AveragePool_ceil{kind}", "AveragePool", node, area)
-    return _case("AveragePool_incpad" if padded else "AveragePool_nopad", "AveragePool", node, area)
+    kind = "_s8" if _wide_even(area) else "_incpad" if padded else "_nopad"
+    return _case(f"AveragePool{kind}", "AveragePool", node, area)
 
 
 def lp_pool(node: NodeFacts) -> Case:
@@ -107,6 +124,8 @@ def lp_pool(node: NodeFacts) -> Case:
         kind += "_k9"
     if rank == 5 and shape(data(node))[0] > 1:
         kind = "_3d_batch"
+    if rank < 5 and _wide_even(area):
+        kind = "_s8"
     return replace(
         _case(f"l_LpPool{kind}", "AveragePool", node, area), note=lowered("Mul, AveragePool that counts the padding, Mul, Sqrt")
     )
@@ -117,6 +136,9 @@ def global_pool(node: NodeFacts) -> Case:
     float_types(node)
     one_output(node)
     rank = ranked(data(node), 3, 4, 5)
+    _, channels, *sizes = shape(data(node))
+    if node.op_type == "GlobalMaxPool" and rank == 4 and prod(sizes) % 16 and channels * prod(sizes) > LARGEST_PLANES:
+        return Case("GlobalMaxPool_odd")
     return Case(node.op_type if rank == 4 else f"{node.op_type}_{rank}d")
 
 

@@ -39,6 +39,9 @@ def gemm(node: NodeFacts) -> Case:
     depth = shape(data(node))[0 if transposed else 1]
     bias = given(node, 2)
     name = "Gemm_dynB" if bias is None else "Gemm_dynABC" if bias.constant is None else "Gemm_dynB_bias"
+    alpha, beta = (float(node.attributes.get(factor, 1.0)) for factor in ("alpha", "beta"))
+    if bias is not None and (alpha != 1 or (beta != 1 and bias.constant is None)):
+        name += "_alpha"
     return Case(name, "MatMul", {"k": (depth,)}, heavy=True)
 
 

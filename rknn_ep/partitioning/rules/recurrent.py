@@ -40,6 +40,8 @@ def recurrent(node: NodeFacts) -> Case:
     if node.op_type == "LSTM":
         name = {"bidirectional": "LSTM_bi", "reverse": "LSTM_reverse"}.get(direction, "LSTM")
         return Case(name, "LSTM", figures, heavy=True)
+    if direction == "bidirectional" and batch > 1:
+        return Case("GRU_bi_batch", "GRU", figures, heavy=True)
     name = {"bidirectional": "GRU_bi", "reverse": "GRU_reverse"}.get(direction, "GRU")
     return Case(f"{name}{'_lbr' if integer(node, 'linear_before_reset', 0) else ''}", "GRU", figures, heavy=True)
 
