@@ -142,6 +142,8 @@ def arithmetic(node: NodeFacts) -> Case:
     case = special(constants) if special is not None else None
     if (node.op_type in LOWERED or any(value is not None for value in constants)) and (case is None or case.name != "Clip"):
         _no_batch_of_volumes(node)
+    if _channels_of_a_volume(node):
+        return Case("Div_by_channel_5d" if node.op_type == "Div" else f"{node.op_type}_5d_channel")
     if case is not None:
         if case.name == "Div_const_first" and len(shape(node.outputs[0])) == 5:
             return Case("Div_const_first_5d")
@@ -154,6 +156,24 @@ def arithmetic(node: NodeFacts) -> Case:
     if node.op_type == "Mod":
         expect(node, "fmod", 0, 1)
     return LOWERED.get(node.op_type, Case(node.op_type))
+
+
+def _channels_of_a_volume(node: NodeFacts) -> bool:
+    """Whether a volume meets one value for each channel, which is the CPU side's on RK2118 and RV1106B."""
+    result = shape(node.outputs[0])
+    if len(result) != MAX_RANK or node.op_type not in ("Add", "Sub", "Mul", "Div"):
+        return False
+    computed_too = node.op_type in ("Add", "Mul")
+    return any(
+        _by_channel(shape(tensor), result) and (computed_too or tensor.constant is not None)
+        for tensor in node.inputs
+        if tensor is not None
+    )
+
+
+def _by_channel(operand: tuple[int, ...], result: tuple[int, ...]) -> bool:
+    aligned = (1,) * (len(result) - len(operand)) + operand
+    return 1 < aligned[1] == prod(operand) < prod(result)
 
 
 def _whole_or_by_channel(operand: tuple[int, ...], result: tuple[int, ...]) -> bool:

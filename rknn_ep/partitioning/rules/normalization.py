@@ -25,7 +25,7 @@ from rknn_ep.partitioning.rules.common import (
 from rknn_ep.records import NodeFacts
 
 SMALL = 4096
-"""Values of an image up to which RV1106's NPU finds the largest of its channels."""
+"""Values of an image up to which RV1106's NPU finds the largest ones of it."""
 
 
 def batch(node: NodeFacts) -> Case:
@@ -106,7 +106,7 @@ def softmax(node: NodeFacts) -> Case:
     return Case(name, "Softmax", {"channels": (shape(data(node))[axis],)})
 
 
-HARDMAX_OF_TWO = {(4, 1): "Hardmax_two", (4, 3): "Hardmax_last_two", (3, 1): "Hardmax_2d_two", (2, 1): "Hardmax_2d_two"}
+HARDMAX_OF_TWO = {(4, 1): "_two", (4, 3): "_last_two", (3, 1): "_2d_two", (2, 1): "_2d_two"}
 """Dimensions and axis -> the case of two values and of one, of which RV1106B's compiler dies."""
 
 
@@ -115,13 +115,22 @@ def one_of_many(node: NodeFacts) -> Case:
     float_types(node)
     rank = ranked(data(node), 1, 2, 3, 4)
     axis = axis_of(node, rank, -1)
-    if node.op_type == "Hardmax" and (rank, axis) in HARDMAX_OF_TWO and shape(data(node))[axis] <= 2:
-        return Case(HARDMAX_OF_TWO[rank, axis])
-    if node.op_type == "Hardmax" and rank == 4 and axis == 3:
-        return Case("Hardmax_last" if shape(data(node))[3] % 8 == 0 else "Hardmax_last_odd")
-    if node.op_type == "Hardmax" and rank == 4 and axis == 1 and prod(shape(data(node))[1:]) <= SMALL:
-        return Case("Hardmax_small")
-    return Case(node.op_type if rank == 4 and axis == 1 else f"{node.op_type}_2d")
+    if node.op_type == "Hardmax":
+        return Case(f"Hardmax{_largest(shape(data(node)), axis)}")
+    return Case("LogSoftmax" if rank == 4 and axis == 1 else "LogSoftmax_2d")
+
+
+def _largest(dims: tuple[int, ...], axis: int) -> str:
+    """Which Hardmax: by the axis, how many values it has, and how many there are in all."""
+    rank, size = len(dims), dims[axis]
+    if (rank, axis) in HARDMAX_OF_TWO and size <= 2:
+        return HARDMAX_OF_TWO[rank, axis]
+    if rank < 4 or axis not in (1, 3):
+        return "_2d"
+    small = "_small" if prod(dims[1:]) <= SMALL else ""
+    if axis == 1:
+        return small
+    return "_last_odd" if size % 8 else "_last_8" if size % 16 else f"_last{small}"
 
 
 RULES: dict[str, Rule] = {

@@ -24,7 +24,7 @@ from rknn_ep.partitioning.rules.windows import Window, window
 from rknn_ep.records import NodeFacts
 
 LARGEST_WINDOW = 8
-"""The compiler makes convolutions of averages over larger ones."""
+"""The compiler makes convolutions of averages over larger ones, and leaves dilated ones to the CPU side."""
 LARGEST_STRIDE = 7
 """Above it pooling becomes a depthwise convolution; of even strides several compilers die at int8."""
 LARGEST_PLANES = 26784
@@ -42,7 +42,7 @@ def max_pool(node: NodeFacts) -> Case:
     if indices:
         return _case("MaxPool_idx", "", node, area)
     if set(area.dilations) != {1}:
-        return _case("MaxPool_dil", "MaxPool", node, area)
+        return _case(f"MaxPool_dil{'_k9' if max(area.kernel) > LARGEST_WINDOW else ''}", "MaxPool", node, area)
     if rank == 3:
         return _case("MaxPool1d", "MaxPool", node, area)
     if _rounded_up(node, area):
