@@ -106,7 +106,7 @@ def softmax(node: NodeFacts) -> Case:
     return Case(name, "Softmax", {"channels": (shape(data(node))[axis],)})
 
 
-HARDMAX_OF_TWO = {(4, 1): "_two", (4, 3): "_last_two", (3, 1): "_2d_two", (2, 1): "_2d_two"}
+HARDMAX_OF_TWO = {(4, 1): "Hardmax_two", (4, 3): "Hardmax_last_two", (3, 1): "Hardmax_2d_two", (2, 1): "Hardmax_2d_two"}
 """Dimensions and axis -> the case of two values and of one, of which RV1106B's compiler dies."""
 
 
@@ -116,21 +116,23 @@ def one_of_many(node: NodeFacts) -> Case:
     rank = ranked(data(node), 1, 2, 3, 4)
     axis = axis_of(node, rank, -1)
     if node.op_type == "Hardmax":
-        return Case(f"Hardmax{_largest(shape(data(node)), axis)}")
+        return Case(_hardmax(shape(data(node)), axis))
     return Case("LogSoftmax" if rank == 4 and axis == 1 else "LogSoftmax_2d")
 
 
-def _largest(dims: tuple[int, ...], axis: int) -> str:
-    """Which Hardmax: by the axis, how many values it has, and how many there are in all."""
+def _hardmax(dims: tuple[int, ...], axis: int) -> str:
+    """The case by the axis, how many values it has, and how many there are in all."""
     rank, size = len(dims), dims[axis]
     if (rank, axis) in HARDMAX_OF_TWO and size <= 2:
         return HARDMAX_OF_TWO[rank, axis]
     if rank < 4 or axis not in (1, 3):
-        return "_2d"
-    small = "_small" if prod(dims[1:]) <= SMALL else ""
+        return "Hardmax_2d"
+    small = prod(dims[1:]) <= SMALL
     if axis == 1:
-        return small
-    return "_last_odd" if size % 8 else "_last_8" if size % 16 else f"_last{small}"
+        return "Hardmax_small" if small else "Hardmax"
+    if size % 16:
+        return "Hardmax_last_odd" if size % 8 else "Hardmax_last_8"
+    return "Hardmax_last_small" if small else "Hardmax_last"
 
 
 RULES: dict[str, Rule] = {
