@@ -221,6 +221,97 @@ def test_where_rv1106b_differs(name: str) -> None:
     assert verdict(make(), "rv1106b", "int8").outcome is outcome
 
 
+def pool(op_type: str, kernel: tuple[int, int], stride: int, **more: Any) -> View:
+    return one(op_type, (1, 16, 37, 42), kernel_shape=kernel, strides=[stride, stride], **more)
+
+
+def padded(*amounts: int) -> View:
+    return one("Pad", (1, 16, 32, 32), consts={1: whole(*amounts)})
+
+
+def grouped(per_group: int) -> View:
+    return one("ConvTranspose", (1, 16, 20, 20), consts={1: floats(16, per_group, 4, 4)}, strides=[2, 2], group=4)
+
+
+BY_SOC: dict[str, tuple[Callable[[], View], str, str, Outcome]] = {
+    "averages eight apart": (lambda: pool("AveragePool", (3, 3), 8), "rk3588", "int8", Outcome.NPU),
+    "and where the compiler dies of them": (lambda: pool("AveragePool", (3, 3), 8), "rk3576", "int8", Outcome.REFUSED),
+    "averages nine apart": (lambda: pool("AveragePool", (3, 3), 9), "rk3576", "int8", Outcome.NPU),
+    "in float16": (lambda: pool("AveragePool", (3, 3), 8), "rk3576", "fp16", Outcome.NPU),
+    "largest of windows eight apart": (lambda: pool("MaxPool", (2, 2), 8), "rk3576", "int8", Outcome.NPU),
+    "of windows one wide": (lambda: pool("MaxPool", (3, 1), 8), "rk3576", "int8", Outcome.REFUSED),
+    "windows apart, rounded up": (lambda: pool("MaxPool", (3, 3), 5, ceil_mode=1), "rk3588", "int8", Outcome.REFUSED),
+    "on another": (lambda: pool("MaxPool", (3, 3), 5, ceil_mode=1), "rk3576", "int8", Outcome.NPU),
+    "dilated windows": (lambda: pool("MaxPool", (8, 8), 1, dilations=[2, 2]), "rk3588", "int8", Outcome.NPU),
+    "wider ones": (lambda: pool("MaxPool", (3, 9), 1, dilations=[2, 2]), "rk3588", "int8", Outcome.NATIVE_CPU),
+    "channels added": (lambda: padded(0, 2, 0, 0, 0, 3, 0, 0), "rk2118", "fp16", Outcome.NPU),
+    "channels added behind": (lambda: padded(0, 0, 0, 0, 0, 3, 0, 0), "rk2118", "fp16", Outcome.NATIVE_CPU),
+    "sixteen, and rows": (lambda: padded(0, 16, 1, 1, 0, 16, 1, 1), "rk3588", "int8", Outcome.NPU),
+    "eight, and rows": (lambda: padded(0, 8, 1, 1, 0, 8, 1, 1), "rk3588", "int8", Outcome.NATIVE_CPU),
+    "eight in float16": (lambda: padded(0, 8, 1, 1, 0, 8, 1, 1), "rk3588", "fp16", Outcome.NPU),
+    "a group of one output has one scale": (lambda: grouped(1), "rk3588", "int8", Outcome.NPU),
+    "of two it has two": (lambda: grouped(2), "rk3588", "int8", Outcome.REFUSED),
+    "the largest of a volume": (lambda: one("GlobalMaxPool", (1, 24, 10, 12, 9)), "rk3588", "int8", Outcome.NPU),
+    "the largest of a plane": (lambda: one("GlobalMaxPool", (1, 24, 28, 28)), "rk2118", "fp16", Outcome.NPU),
+    "where the compiler does not end": (lambda: one("GlobalMaxPool", (4, 24, 27, 62)), "rk2118", "fp16", Outcome.REFUSED),
+    "a volume of odd planes": (lambda: one("Abs", (1, 25, 10, 8, 9)), "rv1106", "int8", Outcome.NPU),
+    "a larger one": (lambda: one("Abs", (1, 40, 10, 8, 9)), "rv1106", "int8", Outcome.REFUSED),
+    "of even planes": (lambda: one("Abs", (1, 40, 10, 8, 10)), "rv1106", "int8", Outcome.NPU),
+    "several of them": (lambda: one("Abs", (2, 40, 10, 8, 9)), "rv1106", "int8", Outcome.NPU),
+    "elsewhere": (lambda: one("Abs", (1, 40, 10, 8, 9)), "rk3588", "int8", Outcome.NPU),
+    "a kernel in three dimensions": (
+        lambda: one("Conv", (1, 96, 11, 6, 15), consts={1: floats(20, 96, 5, 5, 5)}),
+        "rv1106b",
+        "int8",
+        Outcome.REFUSED,
+    ),
+    "a computed kernel of 4608 values": (lambda: one("Conv", (1, 32, 40, 40), (16, 32, 12, 12)), "rk3576", "fp16", Outcome.NPU),
+    "of 6272 values": (lambda: one("Conv", (1, 32, 40, 40), (16, 32, 14, 14)), "rk3576", "fp16", Outcome.REFUSED),
+    "rows and columns of eight": (lambda: one("Transpose", (1, 64, 24), perm=[0, 2, 1]), "rk3566", "int8", Outcome.NPU),
+    "of four": (lambda: one("Transpose", (1, 64, 12), perm=[0, 2, 1]), "rk3566", "int8", Outcome.NATIVE_CPU),
+    "of four in float16": (lambda: one("Transpose", (1, 64, 12), perm=[0, 2, 1]), "rk3566", "fp16", Outcome.NPU),
+    "of two": (lambda: one("Transpose", (1, 64, 90), perm=[0, 2, 1]), "rk3566", "fp16", Outcome.NATIVE_CPU),
+    "single values change places": (lambda: one("Transpose", (1, 39, 60), perm=[1, 0, 2]), "rk3566", "fp16", Outcome.NPU),
+    "an odd last axis": (lambda: one("Transpose", (4, 4, 42, 25), perm=[0, 1, 3, 2]), "rv1106", "int8", Outcome.NATIVE_CPU),
+    "a sum of products by a half": (
+        lambda: one("Gemm", (1, 64), (64, 32), consts={2: floats(32)}, alpha=0.5),
+        "rv1106",
+        "int8",
+        Outcome.REFUSED,
+    ),
+    "the largest channel": (lambda: one("ReduceMax", (4, 16, 11, 59), axes=[1]), "rk3576", "fp16", Outcome.NPU),
+    "the largest row": (lambda: one("ReduceMax", (4, 16, 11, 59), axes=[2]), "rk3576", "fp16", Outcome.NATIVE_CPU),
+    "one of sixteen": (lambda: one("Hardmax", (1, 16, 32, 32), axis=3), "rk3588", "int8", Outcome.NPU),
+    "one of eight": (lambda: one("Hardmax", (1, 16, 32, 24), axis=3), "rk3588", "int8", Outcome.NATIVE_CPU),
+}
+
+
+@pytest.mark.parametrize("name", BY_SOC)
+def test_where_socs_and_sizes_differ(name: str) -> None:
+    make, soc, precision, outcome = BY_SOC[name]
+    assert verdict(make(), soc, precision).outcome is outcome
+
+
+@pytest.mark.parametrize("op_type", ["And", "Or", "Xor"])
+@pytest.mark.parametrize(
+    ("shape", "outcome"),
+    [
+        ((1, 16, 6, 6), Outcome.NATIVE_CPU),
+        ((1, 16, 5, 7), Outcome.REFUSED),
+        ((1, 4, 8, 8), Outcome.REFUSED),
+        ((1, 1, 5, 7), Outcome.NATIVE_CPU),
+        ((16, 5, 7), Outcome.NATIVE_CPU),
+    ],
+)
+def test_booleans_that_change_their_layout_kill_the_compiler_of_rk2118(
+    op_type: str, shape: tuple[int, ...], outcome: Outcome
+) -> None:
+    types = dict.fromkeys("aby", TensorProto.BOOL)
+    view = view_of(build([node(op_type, ["a", "b"], ["y"])], {"a": shape, "b": shape}, ["y"], types=types))
+    assert verdict(view, "rk2118", "fp16").outcome is outcome
+    assert verdict(view, "rk3566", "fp16").outcome is Outcome.NATIVE_CPU
+
+
 @pytest.mark.parametrize("soc", TARGETS)
 def test_the_last_axis_of_several_volumes_cut_kills_every_compiler(soc: str) -> None:
     def cut(batch: int, axis: int) -> Outcome:
