@@ -67,11 +67,11 @@ def conv_transpose(node: NodeFacts) -> Case:
     bias = "_bias" if given(node, 2) is not None else ""
     if rank == 3:
         even = set(spatial.strides) <= {1, 2, 4, 8} or max(spatial.strides) > max(spatial.kernel)
-        kind = ("" if even else "_s3") if group == 1 else f"_dw{bias}" if depthwise else f"_group{single}"
+        kind = ("" if even else "_s3") if group == 1 else f"_dw{bias}{'' if even else '_s3'}" if depthwise else f"_group{single}"
         return _case(f"ConvTranspose1d{kind}", "ConvTranspose", spatial)
     uneven = not set(spatial.strides) <= {1, 2, 4, 8}  # the CPU side spreads the input, a convolution follows
     if depthwise:
-        return _case(f"ConvTranspose_dw{'_s3' if uneven and not bias else bias}", "ConvTranspose", spatial)
+        return _case(f"ConvTranspose_dw{bias}{'_s3' if uneven else ''}", "ConvTranspose", spatial)
     if group > 1:
         kind = f"_group{single}_s3" if uneven else "_group_one" if single else "_group4"
         return _case(f"ConvTranspose{kind}", "ConvTranspose", spatial)

@@ -89,6 +89,8 @@ def unary(node: NodeFacts) -> Case:
     ranked(data(node), *UP_TO_FIVE)
     if node.op_type in (*LOWERED, "Neg"):
         _no_batch_of_volumes(node)
+    if node.op_type == "Softsign" and len(shape(data(node))) == 1:
+        return Case("l_Softsign_1d", note=LOWERED["Softsign"].note)
     return LOWERED.get(node.op_type, Case(node.op_type))
 
 
@@ -147,6 +149,8 @@ def arithmetic(node: NodeFacts) -> Case:
     if case is not None:
         if case.name == "Div_const_first" and len(shape(node.outputs[0])) == 5:
             return Case("Div_const_first_5d")
+        if case.name == "Div" and len(shape(node.outputs[0])) == 1:
+            return Case("Div_1d")
         return _greatest(node, case) if case.name in ("Max", "Max_const", "l_Min") else case
     if node.op_type == "Mean":
         wide = "" if all(_whole_or_by_channel(shape(tensor), shape(node.outputs[0])) for tensor in operands) else "_bcast"
