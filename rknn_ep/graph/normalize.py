@@ -21,6 +21,7 @@ from rknn_ep.graph.passes.lift_constants import LiftConstants
 from rknn_ep.graph.passes.remove_identity import RemoveIdentity
 from rknn_ep.graph.passes.remove_unused import RemoveUnused
 from rknn_ep.graph.passes.settle_initializers import SettleInitializers
+from rknn_ep.graph.passes.write_pads import WritePads
 from rknn_ep.graph.provenance import Provenance
 from rknn_ep.graph.view import Original, View, ViewNode
 from rknn_ep.records import TensorFacts
@@ -71,6 +72,7 @@ def _normalize(model: ir.Model, input_shapes: Mapping[str, Sequence[int]], dimen
         RemoveUnused(provenance, work),
         RemoveIdentity(provenance),
         ConvertOpset(provenance),
+        WritePads(provenance),
         FuseHardSigmoid(provenance),
         FoldAffine(provenance),
         FuseHardSwish(provenance),

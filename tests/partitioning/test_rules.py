@@ -234,6 +234,27 @@ def grouped(per_group: int) -> View:
 
 
 BY_SOC: dict[str, tuple[Callable[[], View], str, str, Outcome]] = {
+    "padding worked out from the size": (
+        lambda: one("Conv", (4, 8, 30), consts={1: floats(3, 8, 3)}, auto_pad="SAME_UPPER", strides=[2]),
+        "rk3588",
+        "int8",
+        Outcome.NPU,
+    ),
+    "of a transposed convolution": (
+        lambda: one("ConvTranspose", (1, 16, 20, 20), consts={1: floats(16, 8, 4, 4)}, auto_pad="SAME_UPPER", strides=[2, 2]),
+        "rk3588",
+        "int8",
+        Outcome.NPU,
+    ),
+    "an output whose shape is written": (
+        lambda: one("ConvTranspose", (1, 16, 20, 20), consts={1: floats(16, 8, 4, 4)}, output_shape=[40, 40], strides=[2, 2]),
+        "rk3588",
+        "int8",
+        Outcome.REFUSED,
+    ),
+    "a vector divided": (lambda: one("Div", (44,), (44,)), "rk3588", "fp16", Outcome.NATIVE_CPU),
+    "by one row for all": (lambda: one("Div", (2, 592), (1, 592)), "rk3576", "fp16", Outcome.NATIVE_CPU),
+    "by a value for each row": (lambda: one("Div", (2, 592), (2, 1)), "rk3576", "fp16", Outcome.NPU),
     "averages eight apart": (lambda: pool("AveragePool", (3, 3), 8), "rk3588", "int8", Outcome.NPU),
     "and where the compiler dies of them": (lambda: pool("AveragePool", (3, 3), 8), "rk3576", "int8", Outcome.REFUSED),
     "averages nine apart": (lambda: pool("AveragePool", (3, 3), 9), "rk3576", "int8", Outcome.NPU),

@@ -103,8 +103,7 @@ def _together(chain: list[tuple[Affine, ir.Node]]) -> tuple[ir.Value, Array, Arr
 
 
 def _is_padded(conv: ir.Node) -> bool:
-    automatic = conv.attributes.get_string("auto_pad", "NOTSET")
-    return any(conv.attributes.get_ints("pads", ())) if automatic == "NOTSET" else automatic != "VALID"
+    return any(conv.attributes.get_ints("pads", ()))
 
 
 def _scaled(conv: ir.Node, weight: Array, scale: Array) -> Array:

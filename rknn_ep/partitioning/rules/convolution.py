@@ -25,8 +25,6 @@ def conv(node: NodeFacts) -> Case:
     rank = ranked(data(node), 3, 4, 5)
     weight = shape(data(node, 1))
     spatial = window(node, weight[2:])
-    if rank != 4 and text(node, "auto_pad", "NOTSET").startswith("SAME"):  # fails in the compiler's own ONNX Runtime
-        raise Refuse("attribute", f"auto_pad in {rank - 2} dimensions", "pads")
     group = integer(node, "group", 1)
     depthwise = group > 1 and weight[1] == 1 and weight[0] == group
     native = "DepthwiseConv" if depthwise else "Conv"
@@ -52,13 +50,13 @@ def conv(node: NodeFacts) -> Case:
 
 
 def conv_transpose(node: NodeFacts) -> Case:
-    """One or two dimensions with explicit pads; the compiler fails on auto_pad."""
+    """One or two dimensions; the compiler fails on an auto_pad that could not be written as pads."""
     float_types(node)
     rank = ranked(data(node), 3, 4)
     weight = shape(data(node, 1))
     group = integer(node, "group", 1)
     if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID") or "output_shape" in node.attributes:
-        return Case("ConvTranspose_same")
+        raise Refuse("attribute", "an output's shape, or auto_pad with a stride above the kernel", "pads and output_padding")
     spatial = window(node, weight[2:])
     # With a bias the compiler dies of a quantised depthwise one as it does of other groups.
     depthwise = group > 1 and weight[1] == 1 and weight[0] == group

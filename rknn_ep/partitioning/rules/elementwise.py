@@ -151,6 +151,8 @@ def arithmetic(node: NodeFacts) -> Case:
             return Case("Div_const_first_5d")
         if case.name == "Div" and len(shape(node.outputs[0])) == 1:
             return Case("Div_1d")
+        if case.name in ("Div", "Mul") and _row_for_all(node):
+            return Case(f"{case.name}_2d_row")
         return _greatest(node, case) if case.name in ("Max", "Max_const", "l_Min") else case
     if node.op_type == "Mean":
         wide = "" if all(_whole_or_by_channel(shape(tensor), shape(node.outputs[0])) for tensor in operands) else "_bcast"
@@ -160,6 +162,13 @@ def arithmetic(node: NodeFacts) -> Case:
     if node.op_type == "Mod":
         expect(node, "fmod", 0, 1)
     return LOWERED.get(node.op_type, Case(node.op_type))
+
+
+def _row_for_all(node: NodeFacts) -> bool:
+    """Whether one row meets every row of two dimensions."""
+    result = shape(node.outputs[0])
+    rows = [shape(tensor) for tensor in node.inputs if tensor is not None and shape(tensor) != result]
+    return len(result) == 2 and result[0] > 1 and any(row[-1] == prod(row) == result[1] for row in rows if row)
 
 
 def _channels_of_a_volume(node: NodeFacts) -> bool:

@@ -20,22 +20,16 @@ class Window:
 
 
 def window(node: NodeFacts, kernel: Sequence[int]) -> Window:
-    """Read the window of a node; `auto_pad` is worked out from the shapes (ONNX, Conv: SAME_UPPER, SAME_LOWER).
+    """Read the window of a node.
 
     Raises:
-        Refuse: it is larger than the padded tensor.
+        Refuse: it is larger than the padded tensor, or normalisation could not write out its padding.
     """
     ones = [1] * len(kernel)
     strides, dilations = integers(node, "strides", ones), integers(node, "dilations", ones)
     pads = integers(node, "pads", [0] * (2 * len(kernel)))
-    if (auto := text(node, "auto_pad", "NOTSET")).startswith("SAME"):
-        before, after = [], []
-        for size, taps, stride, dilation in zip(shape(data(node))[2:], kernel, strides, dilations, strict=True):
-            total = max((-(-size // stride) - 1) * stride + (taps - 1) * dilation + 1 - size, 0)
-            small, large = total // 2, total - total // 2
-            before.append(large if auto == "SAME_LOWER" else small)
-            after.append(small if auto == "SAME_LOWER" else large)
-        pads = before + after
+    if (automatic := text(node, "auto_pad", "NOTSET")) not in ("NOTSET", "VALID"):
+        raise Refuse("attribute", f"auto_pad is {automatic}, with ceil_mode", "pads")
     _within(node, kernel, pads, dilations)
     return Window(tuple(kernel), tuple(strides), tuple(pads), tuple(dilations))
 
