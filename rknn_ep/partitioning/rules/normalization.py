@@ -96,6 +96,8 @@ def softmax(node: NodeFacts) -> Case:
     axis = axis_of(node, rank, -1)
     last = axis == rank - 1 or (rank == 3 and shape(data(node))[axis] == 1)
     if rank == 5:
+        if axis == 0 and shape(data(node))[0] == 1:  # of some shapes every compiler fails
+            raise Refuse("attribute", "along the first of five dimensions, a single value", "another axis")
         batch = "_batch" if shape(data(node))[0] > 1 else ""
         name = f"Softmax_5d{batch}" if last else f"Softmax_5d_inner{batch}"
     elif rank == 4:

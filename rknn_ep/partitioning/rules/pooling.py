@@ -23,10 +23,11 @@ from rknn_ep.partitioning.rules.common import (
 from rknn_ep.partitioning.rules.windows import Window, window
 from rknn_ep.records import NodeFacts
 
-LARGEST_WINDOW = 8
-"""The compiler makes convolutions of averages over larger ones, and leaves dilated ones to the CPU side."""
-LARGEST_STRIDE = 7
-"""Above it pooling becomes a depthwise convolution; of even strides several compilers die at int8."""
+LARGEST_DILATED = 8
+"""Wider dilated windows are left to the CPU side."""
+LISTED = 7
+"""The vendor's largest kernel and stride: above it pooling becomes a depthwise convolution, in float16 for LpPool. Of even
+strides several compilers die at int8."""
 LARGEST_PLANES = 26784
 """Values of an image whose planes are no multiple of 16, above which RK2118's compiler does not come to an end."""
 
@@ -42,7 +43,7 @@ def max_pool(node: NodeFacts) -> Case:
     if indices:
         return _case("MaxPool_idx", "", node, area)
     if set(area.dilations) != {1}:
-        return _case(f"MaxPool_dil{'_k9' if max(area.kernel) > LARGEST_WINDOW else ''}", "MaxPool", node, area)
+        return _case(f"MaxPool_dil{'_k9' if max(area.kernel) > LARGEST_DILATED else ''}", "MaxPool", node, area)
     if rank == 3:
         return _case("MaxPool1d", "MaxPool", node, area)
     if _rounded_up(node, area):
@@ -53,7 +54,7 @@ def max_pool(node: NodeFacts) -> Case:
 
 def _wide_even(area: Window) -> bool:
     """Whether a stride becomes a convolution's that several compilers cannot do."""
-    return any(stride > LARGEST_STRIDE and stride % 2 == 0 for stride in area.strides)
+    return any(stride > LISTED and stride % 2 == 0 for stride in area.strides)
 
 
 def _apart(area: Window) -> bool:
@@ -101,7 +102,7 @@ def average_pool(node: NodeFacts) -> Case:
         return _case(f"AveragePool1d{kind}", "AveragePool", node, area)
     if padded and not counted and not ceil:
         batch, channels = shape(data(node))[:2]
-        kind = "_s8" if max(area.strides) > LARGEST_STRIDE else "_batch" if batch > 1 and channels % 16 else ""
+        kind = "_s8" if max(area.strides) > LISTED else "_batch" if batch > 1 and channels % 16 else ""
         return replace(
             _case(f"l_AveragePool_pad{kind}", "AveragePool", node, area), note=lowered("AveragePool that counts padding, Mul")
         )
@@ -120,7 +121,7 @@ def lp_pool(node: NodeFacts) -> Case:
     kind = "" if rank == 4 else f"_{rank - 2}d"
     if integer(node, "p", 2) != 2 or integer(node, "ceil_mode", 0) or set(area.dilations) != {1}:
         return Case(f"LpPool{kind}")
-    if rank < 5 and max(area.kernel) > LARGEST_WINDOW:
+    if rank < 5 and max(area.kernel) > LISTED:
         kind += "_k9"
     if rank == 5 and shape(data(node))[0] > 1:
         kind = "_3d_batch"
