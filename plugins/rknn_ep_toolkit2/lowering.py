@@ -195,14 +195,18 @@ def _reduce(w: _Written) -> ir.Value:
 
 
 def _average_pool(w: _Written) -> ir.Value | None:
-    """A mean that leaves the padding out: one that counts it, times a constant plane of window size by values seen."""
+    """A mean that leaves the padding out: one that counts it, times a constant plane of window size by values seen.
+
+    Where one axis alone is padded, the plane is a row or a column: of equal ones written out, the compiler dies at int8.
+    """
     pads = w.integers("pads", ())
     shape = w.shape(w.x)
     if w.integer("count_include_pad", 0) or w.integer("ceil_mode", 0) or not any(pads) or len(shape) != 4:
         return None
     kernel, strides = w.integers("kernel_shape", ()), w.integers("strides", (1, 1))
-    counts = [_seen(shape[2 + axis], kernel[axis], strides[axis], pads[axis], pads[2 + axis]) for axis in (0, 1)]
-    plane = np.prod(kernel) / (counts[0][:, None] * counts[1][None, :])
+    rows, columns = (_seen(shape[2 + axis], kernel[axis], strides[axis], pads[axis], pads[2 + axis]) for axis in (0, 1))
+    rows, columns = (axis[:1] if (axis == axis[0]).all() else axis for axis in (rows, columns))
+    plane = np.prod(kernel) / (rows[:, None] * columns[None, :])
     mean = w.op("AveragePool", w.x, kernel_shape=kernel, strides=strides, pads=pads, count_include_pad=1)
     return w.op("Mul", mean, plane[None, None])
 

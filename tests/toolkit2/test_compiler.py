@@ -147,6 +147,18 @@ def test_one_operator_is_exact_in_the_vendors_simulator(toolkit: Toolkit, tmp_pa
         vendor.close()
 
 
+@pytest.mark.parametrize("soc", ["rk3588", "rk3576", "rv1106"])
+@pytest.mark.parametrize(("kernel", "pads"), [([1, 3], [0, 1, 0, 1]), ([3, 1], [1, 0, 1, 0]), ([3, 3], [1, 1, 1, 1])])
+def test_an_average_that_leaves_its_padding_out_compiles(
+    toolkit: Toolkit, tmp_path: Path, soc: str, kernel: list[int], pads: list[int]
+) -> None:
+    """It is a mean that counts the padding, times a plane; written out, a plane of equal rows kills the compiler."""
+    net = Net((1, 32, 16, 16))
+    out = net.add("AveragePool", net.conv("x", 32, 24), kernel_shape=kernel, pads=pads)
+    (request,) = requests(net.model(out), tmp_path, net.shape, target=soc)
+    assert len(compile_partition(request).entries[f"{soc}.rknn"]) > 0
+
+
 def test_one_bundle_for_several_boards(toolkit: Toolkit, tmp_path: Path, calibration: Path) -> None:
     path, report = compiled(tmp_path, calibration, also_targets=["rk3576", "rv1106", "rk3588"])
     bundle = read_epcontext(path).own[0].open_bundle()

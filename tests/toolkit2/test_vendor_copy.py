@@ -132,6 +132,8 @@ CASES: dict[str, tuple[str, dict[str, Any], list[Any], int]] = {
     "ReduceSumSquare 18": ("ReduceSumSquare", {"keepdims": 0}, ["x", np.array([1], np.int64)], 18),
     "ReduceL1 of all": ("ReduceL1", {}, [], 17),
     "AveragePool": ("AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 0, 1], "strides": [2, 1]}, [], 17),
+    "AveragePool padded in rows": ("AveragePool", {"kernel_shape": [1, 3], "pads": [0, 1, 0, 1]}, [], 17),
+    "AveragePool padded above": ("AveragePool", {"kernel_shape": [3, 2], "pads": [1, 0, 0, 0]}, [], 17),
     "LpPool": ("LpPool", {"kernel_shape": [2, 2], "p": 2, "strides": [2, 2]}, [], 18),
     "SpaceToDepth": ("SpaceToDepth", {"blocksize": 2}, [], 17),
     "BatchNormalization": ("BatchNormalization", {}, ["x", "c", "c", "c", "v"], 17),

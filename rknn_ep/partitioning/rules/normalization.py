@@ -125,6 +125,8 @@ def one_of_many(node: NodeFacts) -> Case:
 def _hardmax(dims: tuple[int, ...], axis: int) -> str:
     """The case by the axis, how many values it has, and how many there are in all."""
     rank, size = len(dims), dims[axis]
+    if (rank, axis, size) == (4, 1, 1):
+        return "Hardmax_one"
     if (rank, axis) in HARDMAX_OF_TWO and size <= 2:
         return HARDMAX_OF_TWO[rank, axis]
     if rank < 4 or axis not in (1, 3):

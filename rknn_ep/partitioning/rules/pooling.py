@@ -101,11 +101,8 @@ def average_pool(node: NodeFacts) -> Case:
             kind = "_s8"
         return _case(f"AveragePool1d{kind}", "AveragePool", node, area)
     if padded and not counted and not ceil:
-        batch, channels = shape(data(node))[:2]
-        kind = "_s8" if max(area.strides) > LISTED else "_batch" if batch > 1 and channels % 16 else ""
-        return replace(
-            _case(f"l_AveragePool_pad{kind}", "AveragePool", node, area), note=lowered("AveragePool that counts padding, Mul")
-        )
+        name = "AveragePool_s8" if _wide_even(area) else "l_AveragePool_pad"
+        return replace(_case(name, "AveragePool", node, area), note=lowered("AveragePool that counts padding, Mul"))
     if ceil:
         kind = ("_incpad" if counted else "_pad") if padded else "_apart" if _apart(area) else ""
         return _case(f"AveragePool_ceil{kind}", "AveragePool", node, area)
