@@ -15,7 +15,7 @@ _DESCRIPTION = "the NPU's arithmetic on the PC's processor"
 @hookimpl
 def rknn_ep_compilers() -> Iterable[Compiler]:
     """Every bundle carries its simulation: one file serves boards and PCs."""
-    yield Compiler("simulator", _compile, devices=("*",), dynamic_input=True, version="2", description=_DESCRIPTION)
+    yield Compiler("simulator", _compile, devices=("*",), dynamic_input=True, version="3", description=_DESCRIPTION)
 
 
 @hookimpl

@@ -19,8 +19,10 @@ from rknn_ep_simulator.avx2 import make_avx2
 from rknn_ep_simulator.exact import fold_foreign_biases, make_exact
 from rknn_ep_simulator.external import WeightFile
 from rknn_ep_simulator.half import round_at_borders
+from rknn_ep_simulator.instance import take_apart
 from rknn_ep_simulator.native import describe
 from rknn_ep_simulator.trial import refuse_what_cannot_load
+from rknn_ep_simulator.unshared import unshare_weights
 from rknn_ep_simulator.unsigned import make_large_weights_unsigned
 
 MODEL = "simulation.onnx"
@@ -54,10 +56,11 @@ def _simulation(request: CompileRequest, weights: WeightFile, shape: int = 0) ->
     except Exception as error:
         raise CompileError(f"{request.partition} is not a valid ONNX model: {error}") from error
     _require_types(model, request.partition)
-    borders = round_at_borders(model, request.groups)
+    borders = round_at_borders(model, [*request.groups, *take_apart(model)])
     description = describe(model, request)
     fold_foreign_biases(model)
     make_large_weights_unsigned(model)
+    unshare_weights(model)
     exact = make_exact(model)
     name, exact_name, own_name = (_numbered(one, shape) for one in (MODEL, EXACT_MODEL, AVX2_MODEL))
     entries = {name: weights.detach(model)}

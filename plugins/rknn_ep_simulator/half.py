@@ -2,7 +2,7 @@
 
 ONNX Runtime's own float16 does not round between operators, so a float partition stays float32 and every value that
 leaves a native operator passes through a Cast to float16 and back; what overflows on the board becomes infinite here.
-Inside a quantised partition the same holds for the islands that stay float (softmax, for one).
+Inside a quantised partition the same holds for what `floating` says computes on float16.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rknn_ep_simulator.graphs import DEQUANTIZE, MULTIPLIERS, QUANTIZE, constant, dequantize_of, is_float
+from rknn_ep_simulator.floating import NativeOperators
+from rknn_ep_simulator.graphs import DEQUANTIZE, QUANTIZE, constant, dequantize_of, is_float
 
 KEEPS_VALUES = frozenset(
     {
@@ -26,8 +27,8 @@ KEEPS_VALUES = frozenset(
 NARROW = frozenset({ir.DataType.FLOAT16, ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.BOOL})
 """Types whose every value is a float16 number."""
 
-NOT_TENSORS = {"Resize": (1, 2), "Upsample": (1,)}
-"""Float operands that are parameters of the operator, not data of the NPU."""
+KEEP_FLOAT32 = {"Resize": (1, 2), "Upsample": (1,), "PRelu": (1,), "BatchNormalization": (1, 2, 3, 4)}
+"""Float operands that are parameters of the operator, not data of the NPU, or that it holds in float32 (as it does biases)."""
 
 
 def round_at_borders(model: ir.Model, groups: Sequence[Sequence[str]]) -> int:
@@ -46,9 +47,7 @@ def round_at_borders(model: ir.Model, groups: Sequence[Sequence[str]]) -> int:
 class _Rounding:
     def __init__(self, graph: ir.Graph, groups: Sequence[Sequence[str]]) -> None:
         self.graph = graph
-        self.nodes = [node for node in graph if node.op_type not in (QUANTIZE, DEQUANTIZE)]
-        self.ends = self._ends(groups)
-        self.floating = self._float_nodes()
+        self.parts = NativeOperators(graph, groups)
         self.rounded: set[ir.Value] = set()
 
     def run(self) -> int:
@@ -63,55 +62,11 @@ class _Rounding:
                 count += self._cast(value)
         return count
 
-    def _ends(self, groups: Sequence[Sequence[str]]) -> set[ir.Value]:
-        """Values that leave a native operator."""
-        names = {name for group in groups for name in group}
-        inside = self._inside(names)
-        return {output for node in self.nodes for output in node.outputs if output.name in names or node not in inside}
-
-    def _inside(self, names: set[str]) -> set[ir.Node]:
-        """Nodes that belong to a group: those a group's end is made from, up to the ends of others."""
-        inside: set[ir.Node] = set()
-        waiting = [node for node in self.graph for output in node.outputs if output.name in names]
-        while waiting:
-            node = waiting.pop()
-            if node in inside:
-                continue
-            inside.add(node)
-            for value in node.inputs:
-                producer = value.producer() if value is not None else None
-                if producer is not None and value is not None and value.name not in names:
-                    waiting.append(producer)
-        return inside
-
-    def _float_nodes(self) -> set[ir.Node]:
-        """Nodes of native operators that do not end in a QuantizeLinear: these read and write float16."""
-        floating: set[ir.Node] = set()
-        for node in reversed(self.nodes):
-            for output in node.outputs:
-                readers = [reader for reader, _ in output.uses()]
-                if output in self.ends:
-                    stores = output.is_graph_output() or any(reader.op_type != QUANTIZE for reader in readers)
-                else:
-                    stores = any(reader in floating for reader in readers)
-                if stores:
-                    floating.add(node)
-        return floating
-
-    def _reads_float16(self, node: ir.Node, value: ir.Value) -> bool:
-        """Whether `node` reads `value` as float16; an integer product reads codes even where its result stays float."""
-        if node not in self.floating:
-            return False
-        operands = node.inputs[:2]
-        return not (dequantize_of(value) and node.op_type in MULTIPLIERS and all(dequantize_of(operand) for operand in operands))
-
     def _stored(self, value: ir.Value) -> bool:
         producer = value.producer()
         if producer is not None and producer.op_type != DEQUANTIZE:
-            return value in self.ends and producer in self.floating
-        if producer is not None and constant(producer.inputs[0]) is not None:
-            return False
-        return any(self._reads_float16(reader, value) for reader, _ in value.uses())
+            return value in self.parts.ends and producer in self.parts.floating
+        return any(self.parts.reads_float16(reader, value) for reader, _ in value.uses())
 
     def _holds_float16_already(self, value: ir.Value) -> bool:
         """Whether every number that `value` can hold is a float16 number."""
@@ -128,7 +83,7 @@ class _Rounding:
         uses = [
             (reader, position)
             for reader, position in value.uses()
-            if reader.op_type != QUANTIZE and (not quantized or self._reads_float16(reader, value))
+            if not quantized or (reader.op_type != QUANTIZE and self.parts.reads_float16(reader, value))
         ]
         leaves = value.is_graph_output() and dequantize_of(value) is None and value.producer() is not None
         if not uses and not leaves:
@@ -159,12 +114,14 @@ class _Rounding:
     def _round_constants(self) -> None:
         """Float constants that float nodes read are float16 in the device's memory."""
         done: dict[ir.Value, ir.Value] = {}
-        for node in self.nodes:
-            if node not in self.floating:
+        for node in self.parts.nodes:
+            if node not in self.parts.floating:
                 continue
             for position, value in enumerate(node.inputs):
                 array = constant(value)
-                if array is None or value is None or array.dtype != np.float32 or position in NOT_TENSORS.get(node.op_type, ()):
+                if array is None or value is None or array.dtype != np.float32:
+                    continue
+                if position in KEEP_FLOAT32.get(node.op_type, ()) or self.parts.is_bias(node, value):
                     continue
                 if value not in done:
                     done[value] = self._rounded_constant(value, array)
@@ -174,7 +131,7 @@ class _Rounding:
     def _rounded_constant(self, value: ir.Value, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> ir.Value:
         with np.errstate(over="ignore"):
             half = array.astype(np.float16).astype(np.float32)
-        if all(reader in self.floating for reader, _ in value.uses()):
+        if all(reader in self.parts.floating and not self.parts.is_bias(reader, value) for reader, _ in value.uses()):
             value.const_value = ir.tensor(half, name=value.name)
             return value
         name = f"{value.name}_float16"

@@ -53,7 +53,7 @@ def test_values_weights_and_results_equal_a_reference_rounded_at_the_same_border
     proto = bundles.model(nodes, [("x", F32, [5, 24])], [("y", F32, [5, 16])], {"w": weight, "b": bias})
     path = bundles.bundle(tmp_path / "layer.rknnctx", proto, groups=[("a",), ("y",)])
     x = RNG.standard_normal((5, 24)).astype(np.float32)
-    inner = half(half(x) @ half(weight) + half(bias))
+    inner = half(half(x) @ half(weight) + bias)  # a bias goes to the 32-bit sum
     expected = half(np.tanh(inner))
     got = run(library, path, x)[0]
     np.testing.assert_array_equal(got, half(got))
