@@ -36,6 +36,7 @@ from tests.models import MINILM
 Sample = Mapping[str, np.ndarray[Any, Any]]
 PEER = "onnxruntime.quantization"
 REC, CLS = "PP-OCRv4 rec", "PP-OCR cls"
+FURTHER_LINES = 400
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,15 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def further_lines(name: str) -> list[Sample]:
-    """More lines of the test pictures, from other crops: 96 for rec and 200 for cls, where a few say little; else none."""
+    """More lines of the test pictures, from other crops, for rec and cls, where a few say little; else none."""
     from rknn_ep.assets import fetch
     from rknn_ep.demo.assets import PPOCR_DET
 
     if name not in (REC, CLS):
         return []
-    count, seed = (96, 77) if name == REC else (200, 66)
+    seed = 77 if name == REC else 66
     signs = data.scene_text()[1] or data.written_text(8, 8)
-    return _line_inputs(_lines(_runner(fetch(PPOCR_DET).read_bytes()), signs, count, seed, crops=96), name)
+    return _line_inputs(_lines(_runner(fetch(PPOCR_DET).read_bytes()), signs, FURTHER_LINES, seed, crops=FURTHER_LINES), name)
 
 
 def _lines(detect: Any, pictures: Sequence[Any], count: int, seed: int, crops: int = 24) -> list[Any]:

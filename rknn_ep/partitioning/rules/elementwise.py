@@ -142,17 +142,16 @@ def arithmetic(node: NodeFacts) -> Case:
     constants = [tensor.constant for tensor in operands]
     special = _ARITHMETIC.get(node.op_type)
     case = special(constants) if special is not None else None
-    if (node.op_type in LOWERED or any(value is not None for value in constants)) and (case is None or case.name != "Clip"):
+    beside = case.name if case is not None else ""
+    if (node.op_type in LOWERED or any(value is not None for value in constants)) and beside not in ("Clip", "Pow"):
         _no_batch_of_volumes(node)
     if _channels_of_a_volume(node):
         return Case("Div_by_channel_5d" if node.op_type == "Div" else f"{node.op_type}_5d_channel")
     if case is not None:
-        if case.name == "Div_const_first" and len(shape(node.outputs[0])) == 5:
-            return Case("Div_const_first_5d")
-        if case.name == "Div" and len(shape(node.outputs[0])) == 1:
-            return Case("Div_1d")
         if case.name in ("Div", "Mul") and _row_for_all(node):
             return Case(f"{case.name}_2d_row")
+        if node.op_type == "Div":
+            return _divided(node, case)
         return _greatest(node, case) if case.name in ("Max", "Max_const", "l_Min") else case
     if node.op_type == "Mean":
         wide = "" if all(_whole_or_by_channel(shape(tensor), shape(node.outputs[0])) for tensor in operands) else "_bcast"
@@ -162,6 +161,16 @@ def arithmetic(node: NodeFacts) -> Case:
     if node.op_type == "Mod":
         expect(node, "fmod", 0, 1)
     return LOWERED.get(node.op_type, Case(node.op_type))
+
+
+def _divided(node: NodeFacts, case: Case) -> Case:
+    """Quotients differ by the number of dimensions."""
+    rank = len(shape(node.outputs[0]))
+    if case.name in ("Div_const_first", "Div_full_first") and rank == MAX_RANK:
+        return Case("Div_const_first_5d")
+    if case.name == "Div":
+        return Case("Div_1d" if rank == 1 else "Div_rank" if rank == 4 and not _level(node) else "Div")
+    return case
 
 
 def _row_for_all(node: NodeFacts) -> bool:
@@ -237,7 +246,9 @@ def _quotient(constants: Constants) -> Case:
         return Case(
             "Div_const" if divisor.size == 1 else "Div_by_channel" if divisor.size == max(divisor.shape) else "Div_by_full"
         )
-    return Case("Div_const_first" if constants[0] is not None else "Div")
+    if constants[0] is not None:
+        return Case("Div_const_first" if constants[0].size == 1 else "Div_full_first")
+    return Case("Div")
 
 
 def _extremum(op_type: str) -> Callable[[Constants], Case]:
@@ -315,11 +326,12 @@ def where(node: NodeFacts) -> Case:
     _broadcastable(node)
     dims = shape(node.outputs[0])
     number = any(tensor is not None and tensor.constant is not None and tensor.constant.size == 1 for tensor in node.inputs)
+    odd = "_odd" if _converted(shape(data(node, 0))) else ""
     if not number and not _level(node):
-        return Case("Where_rank")
+        return Case(f"Where_rank{odd}")
     sizes = [prod(shape(tensor)) for tensor in node.inputs if tensor is not None]
     kind = "_number" if number else "_one" if min(sizes) == 1 < prod(dims) else "_bcast" if min(sizes) < prod(dims) else ""
-    return Case(f"Where{'' if len(dims) == 4 else '_3d'}{kind}")
+    return Case(f"Where{'' if len(dims) == 4 else '_3d'}{kind}{odd}")
 
 
 def prelu(node: NodeFacts) -> Case:
@@ -340,7 +352,8 @@ def cast(node: NodeFacts) -> Case:
     typed(data(node), types)
     typed(node.outputs[0], types)
     target = node.outputs[0].dtype
-    return Case("Cast_bool" if target == "BOOL" else "Cast_i32" if target == "INT32" else "Cast_f16")
+    half = {2: "Cast_f16_2d", 3: "Cast_f16_3d"}.get(len(shape(data(node))), "Cast_f16")
+    return Case("Cast_bool" if target == "BOOL" else "Cast_i32" if target == "INT32" else half)
 
 
 def _broadcastable(node: NodeFacts) -> None:

@@ -122,8 +122,8 @@ def lp_pool(node: NodeFacts) -> Case:
         kind += "_k9"
     if rank == 5 and shape(data(node))[0] > 1:
         kind = "_3d_batch"
-    if rank < 5 and _wide_even(area):
-        kind = "_s8"
+    if rank < 5 and max(area.strides) > LISTED:
+        kind = "_s8" if _wide_even(area) else "_s9" if rank == 4 else "_1d_s9"
     return replace(
         _case(f"l_LpPool{kind}", "AveragePool", node, area), note=lowered("Mul, AveragePool that counts the padding, Mul, Sqrt")
     )
@@ -137,6 +137,8 @@ def global_pool(node: NodeFacts) -> Case:
     _, channels, *sizes = shape(data(node))
     if node.op_type == "GlobalMaxPool" and rank == 4 and prod(sizes) % 16 and channels * prod(sizes) > LARGEST_PLANES:
         return Case("GlobalMaxPool_odd")
+    if node.op_type == "GlobalMaxPool" and rank == 3 and channels == 1:
+        return Case("GlobalMaxPool_3d_one")
     return Case(node.op_type if rank == 4 else f"{node.op_type}_{rank}d")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from rknn_ep.partitioning.rules.common import (
     FLOATS,
@@ -31,6 +32,10 @@ LOWERED = {
     "ReduceSumSquare": "Mul, ReduceSum",
 }
 """Operators that the compiler leaves to the CPU side and that are NPU operators when written out."""
+SUMS = frozenset({"ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare"})
+"""Over planes they are convolutions by kernels as large."""
+LARGEST_KERNEL = 1600
+"""Values of a plane, 40 x 40, above which RK2118's compiler may die of such a kernel."""
 PLAIN = frozenset({"ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum"})
 """Of a single value, they are that value."""
 
@@ -62,11 +67,18 @@ def _configuration(node: NodeFacts, rank: int, along: Sequence[int]) -> str:
     channels_alone = node.op_type != "ReduceMax" or list(along) == [1]  # of others RK3576's NPU finds no maximum
     if rank == 3:
         return "_3d_last" if along == [2] or not channels_alone else "_3d_1"
+    return _of_planes(node, along)
+
+
+def _of_planes(node: NodeFacts, along: Sequence[int]) -> str:
+    """Four dimensions."""
     if along == [3]:
         return "_ax3"
     if along == [2, 3]:
+        if node.op_type in SUMS and prod(shape(data(node))[2:]) > LARGEST_KERNEL:
+            return "_planes"
         return "_hw" if integer(node, "keepdims", 1) and node.op_type in ("ReduceMean", "ReduceMax") else "_nokeep"
-    if not channels_alone:
+    if node.op_type == "ReduceMax" and list(along) != [1]:
         return "_ax2"
     return "18" if node.op_type == "ReduceMean" and len(along) > 1 else ""
 
