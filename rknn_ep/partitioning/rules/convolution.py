@@ -15,8 +15,12 @@ LARGEST_STRIDE = 7
 """Of depthwise kernels; above it each stride was asked by itself."""
 LARGEST_VOLUME = 4096
 """Values of a kernel in three dimensions; RV1106B's compiler takes larger ones apart in float16, which it has not."""
+LARGEST_SLICE = 1024
+"""Values of one slice of such a kernel; of larger ones RV1106B's compiler dies where there are more than eight slices."""
 LARGEST_DILATION = 16
 """Above it RK2118's CPU side spreads the input."""
+LARGEST_DILATION_1D = 24
+"""The same in one dimension: 24 was asked, and 32."""
 
 
 def conv(node: NodeFacts) -> Case:
@@ -32,8 +36,10 @@ def conv(node: NodeFacts) -> Case:
         raise Refuse("attribute", f"group is {group} in three dimensions", "group = 1 in three dimensions")
     large = "_k17" if max(spatial.kernel) > LARGEST_WHOLE else ""
     if rank == 5:
-        return _case("Conv3d_large" if prod(weight[1:]) > LARGEST_VOLUME else "Conv3d", native, spatial)
+        return _case(f"Conv3d{_volume(weight, spatial)}", native, spatial)
     if rank == 3:
+        if max(spatial.dilations) > LARGEST_DILATION_1D:
+            return _case("Conv1d_dil32", native, spatial)
         kind = f"_dw{large}" if depthwise else f"_group{large or 4}" if group > 1 else large
         return _case(f"Conv1d{kind}", native, spatial)
     if data(node, 1).constant is None:
@@ -47,6 +53,16 @@ def conv(node: NodeFacts) -> Case:
     if max(spatial.dilations) > LARGEST_DILATION:
         return _case("Conv_dil32", native, spatial)
     return _case("Conv_1x1" if set(weight[2:]) == {1} else f"Conv{large}", native, spatial)
+
+
+def _volume(weight: tuple[int, ...], spatial: Window) -> str:
+    """What sets kernels of three dimensions apart."""
+    if prod(weight[1:]) > LARGEST_VOLUME:
+        return "_large"
+    if weight[1] * prod(weight[3:]) > LARGEST_SLICE:
+        return "_wide"
+    widest = max(spatial.dilations)
+    return "" if widest == 1 else "_dil2" if widest == 2 else "_dil4"
 
 
 def conv_transpose(node: NodeFacts) -> Case:

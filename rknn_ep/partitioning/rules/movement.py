@@ -100,7 +100,7 @@ def transpose(node: NodeFacts) -> Case:
     names: dict[tuple[int, ...], str] = {
         (0, 3, 1, 2): "Transpose_0312",
         (0, 2, 1, 3): "Transpose_0213",
-        (1, 0, 2, 3): "Transpose_1023",
+        (1, 0, 2, 3): "Transpose_1023_one" if dims[0] == 1 else "Transpose_1023",
     }
     return Case(names.get(tuple(permutation), "Transpose"))
 
@@ -240,7 +240,11 @@ def pad(node: NodeFacts) -> Case:
         raise Refuse("attribute", "mode is wrap", "mode constant, reflect or edge")
     kind = "" if rank == 4 else "_3d_both" if rank == 3 and amounts and (amounts[1] or amounts[4]) else f"_{rank}d"
     if mode == "constant":
+        if kind == "_3d_both" and amounts and not (amounts[2] or amounts[5]):
+            kind = "_3d_channel"
         return Case(f"Pad{kind or _channels_padded(amounts or ())}")
+    if not kind and amounts and (amounts[1] or amounts[5]):
+        kind = "_channel"
     sizes = (1,) * (4 - rank) + shape(data(node))
     figures = {"channels": (sizes[1],), "height": (sizes[2],), "width": (sizes[3],)}
     return Case(f"Pad_{mode}{kind}", "PadReflect" if mode == "reflect" else "", figures)
