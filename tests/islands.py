@@ -217,6 +217,17 @@ ISLANDS = (
         _some("m"),
     ),
     Island(
+        "product of codes, scaled, for a softmax",
+        [
+            ("Transpose", ["z_d"], "t", {"perm": [0, 2, 1]}),
+            ("MatMul", ["x_d", "t"], "m", {}),
+            ("Div", ["m", "root"], "d", {}),
+            ("Softmax", ["d"], "y", {"axis": -1}),
+        ],
+        (0, 0.9),
+        _some("x_d", "z_d", "d", "y"),
+    ),
+    Island(
         "product of codes for a softmax",
         [("MatMul", ["x_d", "weight_d"], "m", {}), ("Softmax", ["m"], "y", {"axis": -1})],
         (0, 0.9),

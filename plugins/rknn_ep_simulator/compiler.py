@@ -18,6 +18,7 @@ from rknn_ep.records import CompileRequest, CompileResult
 from rknn_ep_simulator.avx2 import make_avx2
 from rknn_ep_simulator.exact import fold_foreign_biases, make_exact
 from rknn_ep_simulator.external import WeightFile
+from rknn_ep_simulator.factors import multiply_by_reciprocals
 from rknn_ep_simulator.half import round_at_borders
 from rknn_ep_simulator.instance import take_apart
 from rknn_ep_simulator.native import describe
@@ -56,6 +57,7 @@ def _simulation(request: CompileRequest, weights: WeightFile, shape: int = 0) ->
     except Exception as error:
         raise CompileError(f"{request.partition} is not a valid ONNX model: {error}") from error
     _require_types(model, request.partition)
+    multiply_by_reciprocals(model)
     borders = round_at_borders(model, [*request.groups, *take_apart(model)])
     description = describe(model, request)
     fold_foreign_biases(model)

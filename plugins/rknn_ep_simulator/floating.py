@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import onnx_ir as ir
 
 from rknn_ep.quantization.operators import data_inputs
+from rknn_ep_simulator.factors import scaling_of
 from rknn_ep_simulator.graphs import DEQUANTIZE, MULTIPLIERS, QUANTIZE, constant, dequantize_of, is_float
 
 ALWAYS_FLOAT = frozenset(
@@ -57,6 +58,7 @@ class NativeOperators:
             if self._stores_float16(node) or self._needs_float16(node):
                 self.floating.add(node)
         self.ends |= set(self._sums_ahead_of_activations())
+        self.ends -= {node.outputs[0] for node in self.floating if scaling_of(node) in self.floating}
 
     def reads_float16(self, node: ir.Node, value: ir.Value) -> bool:
         """Whether `node` reads `value` as float16: what computes on float16 does, quantised operands too, but for biases."""
