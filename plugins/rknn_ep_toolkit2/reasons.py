@@ -29,7 +29,7 @@ def reason(native: str, nodes: Sequence[str], differing: float, merged: bool = F
     if merged:
         return "the compiler merged an Add into the weights and quantised them anew"
     if kinds & _FLOAT or operators & {"exNorm", "exMatMul", "exSoftmax13", "exSDPAttention"}:
-        return f"{', '.join(sorted(kinds & _FLOAT)) or 'a float operator'} in float16 with its own rounding on the way"
+        return f"{', '.join(sorted(kinds & _FLOAT)) or 'a float operator'} in float16: float32 sums in another order"
     if kinds & _AVERAGES:
         return "means half way between two codes; where padding is left out, the mean is multiplied in float16 there"
     if "exSwish" in operators or {"Sigmoid", "Mul"} <= kinds:

@@ -60,6 +60,8 @@ def _configuration(node: NodeFacts, rank: int, along: Sequence[int]) -> str:
         kept = "" if integer(node, "keepdims", 1) else "_nokeep"
         if node.op_type in PLAIN:
             return f"_one_{rank}d{kept}"
+        if node.op_type == "ReduceSumSquare" and rank == 3 and list(along) == [0]:
+            return "_one_3d"  # at int8 no compiler comes to an end
         inner = (list(along) != [0] or rank <= 2) and (node.op_type == "ReduceL2" or bool(kept))
         return "_one_inner" if inner else "_one"
     if rank <= 2:
