@@ -6,7 +6,7 @@
 | `toolkit2.weight_bits` | 8 (default) or 4: w4a16 on rk3576 and rv1126b, quantised by the toolkit |
 | `toolkit2.algorithm` | with quantizer=toolkit2: normal, kl_divergence, mmse; by default what calibration_method says |
 | `toolkit2.timeout` | seconds that one build may take (600) |
-| `toolkit2.memory_limit` | MiB that one build may hold (no limit) |
+| `toolkit2.memory_limit` | MiB that one build may hold (all at once: three quarters of the machine's memory) |
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pytest
 from rknn_ep_toolkit2.environment import Toolkit
 from rknn_ep_toolkit2.errors import ToolkitError
 from rknn_ep_toolkit2.worker import Workers
+from rknn_ep_toolkit2.worker import pool as pool_module
 from tests.toolkit2 import models
 from tests.toolkit2.conftest import JOBS, alive, children, wait_until
 
@@ -212,6 +213,15 @@ def test_memory_is_limited_by_what_the_process_holds(pool: Workers) -> None:
     assert error.kind == "memory"
     assert "toolkit2.memory_limit" in error.remedy
     assert works(pool)
+
+
+def test_without_a_limit_a_build_gets_its_part_of_the_machines_memory(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "SHARE", 2 * (600 << 20) / pool_module.memory_of_the_machine())
+    own = Workers(limit=2)
+    try:
+        assert behave(own, "eat memory").kind == "memory"
+    finally:
+        own.close()
 
 
 def test_an_allocation_that_fails_is_a_lack_of_memory(pool: Workers) -> None:

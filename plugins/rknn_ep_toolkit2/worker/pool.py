@@ -29,6 +29,8 @@ from rknn_ep_toolkit2.worker.words import cleaned
 log = logging.getLogger(__name__)
 
 JOBS_VARIABLE = "RKNN_EP_TOOLKIT_JOBS"
+SHARE = 0.75
+"""Of the machine's memory, for all jobs at once: a build that runs away must not take the host program with it."""
 _ACCEPT_SECONDS = 60.0
 _ATTEMPTS = 3
 _TICK = 0.1
@@ -62,7 +64,8 @@ class Workers:
         os.register_at_fork(after_in_child=self._forget_in_child)
 
     def _fresh(self) -> None:
-        self._slots = threading.BoundedSemaphore(self._limit or jobs_at_once())
+        jobs = self._limit or jobs_at_once()
+        self._slots, self._share = threading.BoundedSemaphore(jobs), int(SHARE * memory_of_the_machine() / jobs)
         self._lock = threading.Lock()
         self._servers: dict[Path, Server] = {}
         self._living: weakref.WeakSet[Server | Child | RemoteSession] = weakref.WeakSet()
@@ -91,7 +94,7 @@ class Workers:
             files: put into its working folder before, by relative name.
             collect: files of its working folder to bring back, by relative name; those that are missing are left out.
             timeout: seconds that it may take, not counting the wait for a free place.
-            memory_limit: resident bytes that it may hold, with the 260 MB of the toolkit itself; None: no limit.
+            memory_limit: resident bytes that it may hold, with the 260 MB of the toolkit itself; None: its part of `SHARE`.
             cancel: set it from another thread to stop the job.
             progress: called with what the job reports.
             toolkit: which one; None: the current one.
@@ -168,7 +171,7 @@ class Workers:
                 folder.request(json.dumps(request).encode())
                 for file, content in files.items():
                     folder.put(file, content)
-                message = {"folder": str(folder.path), "session": session, "memory_limit": memory_limit}
+                message = {"folder": str(folder.path), "session": session, "memory_limit": memory_limit or self._share}
                 child = Child(what, server.request(message), folder, server)
                 self._living.add(child)
                 child.wait_until_accepted(_ACCEPT_SECONDS)
@@ -244,6 +247,16 @@ def jobs_at_once() -> int:
     if not text.isdecimal() or int(text) < 1:
         raise OptionError(f"{JOBS_VARIABLE} is '{text}', not a number of jobs from 1")
     return int(text)
+
+
+def memory_of_the_machine() -> int:
+    """Bytes: physical memory, or what the control group allows where that is less."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        allowed = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return physical
+    return min(physical, int(allowed)) if allowed.isdecimal() else physical
 
 
 @cache
