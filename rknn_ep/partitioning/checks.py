@@ -48,7 +48,9 @@ class Context:
 def trim(context: Context, cut: Cut) -> bool:
     """Let CPU-side units at a border go, unless more bytes would cross it then.
 
-    The vendor runtime and the host's runtime compute them on the same cores; outside, they cost no extra copy.
+    The vendor runtime and the host's runtime compute them on the same cores; outside, they cost no extra copy. A unit
+    that leaves makes it cheaper for its neighbours, and for others that read what it reads: these are asked again, so
+    that the order does not count.
     """
     waiting = [unit for unit in cut.order if cut.supported[unit] and not context.npu[unit] and context.units.nodes[unit]]
     let_go = False
@@ -56,9 +58,10 @@ def trim(context: Context, cut: Cut) -> bool:
     while waiting:
         unit = waiting.pop()
         queued.discard(unit)
+        siblings = {other for name in context.reads(unit) for other in context.readers(name)} - {-1, unit}
         neighbours = [
             other
-            for other in (*context.units.makers[unit], *context.units.readers[unit])
+            for other in dict.fromkeys((*context.units.makers[unit], *context.units.readers[unit], *sorted(siblings)))
             if cut.supported[other] and cut.level[other] == cut.level[unit]
         ]
         if _more_bytes_without(context, cut, unit) > 0:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,6 +90,27 @@ def test_equal_graphs_are_cut_alike_whatever_their_names_and_order(data: st.Data
         }
 
     assert outputs(model, {}) == outputs(other, names)
+
+
+def test_of_two_nodes_that_read_one_input_the_order_does_not_decide_which_stays() -> None:
+    text = """<ir_version: 9, opset_import: ["": 17]>
+    test (float[1,4,8,8] in0, float[1,4,8,8] in1)
+        => (float[1,4,8,8] leaves, float[1,4,8,8] stays, float[1,4,8,8] later, float[1,4,8,8] refused) {{
+        before = Exp (in1)
+        refused = {refused} (before)
+        {first}
+        {second}
+        half = Constant <value = float[1] {{0.5}}> ()
+        stays = Add (inner, half)
+        later = Add (refused, in0)
+    }}"""
+    pair = ("leaves = Exp (in0)", "inner = Exp (in0)")
+    cuts = []
+    for first, second in (pair, pair[::-1]):
+        model = onnx.parser.parse_model(text.format(refused=REFUSED, first=first, second=second))
+        plan = cut(model)
+        cuts.append({frozenset(model.graph.node[origin].output[0] for origin in part.origins) for part in plan.partitions})
+    assert cuts[0] == cuts[1] != set()
 
 
 @settings(max_examples=30, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
@@ -29,7 +30,9 @@ LISTED = 7
 """The vendor's largest kernel and stride: above it pooling becomes a depthwise convolution, in float16 for LpPool. Of even
 strides several compilers die at int8."""
 LARGEST_PLANES = 26784
-"""Values of an image whose planes are no multiple of 16, above which RK2118's compiler does not come to an end."""
+"""Values of an image whose planes are no multiple of 16, above which RK2118's compiler does not come to an end where planes are
+low and wide: 26 x 62 and 27 x 61 were asked, and 30 x 31, 31 x 54 and higher ones, of which it does."""
+LOW, WIDE = 30, 55
 
 
 def max_pool(node: NodeFacts) -> Case:
@@ -120,8 +123,9 @@ def lp_pool(node: NodeFacts) -> Case:
         return Case(f"LpPool{kind}")
     if rank < 5 and max(area.kernel) > LISTED:
         kind += "_k9"
-    if rank == 5 and shape(data(node))[0] > 1:
-        kind = "_3d_batch"
+    images, channels = shape(data(node))[:2]
+    if rank == 5 and (images > 1 or channels == 1):
+        kind = "_3d_batch" if images > 1 else "_3d_one"
     if rank < 5 and max(area.strides) > LISTED:
         kind = "_s8" if _wide_even(area) else "_s9" if rank == 4 else "_1d_s9"
     return replace(
@@ -135,11 +139,16 @@ def global_pool(node: NodeFacts) -> Case:
     one_output(node)
     rank = ranked(data(node), 3, 4, 5)
     _, channels, *sizes = shape(data(node))
-    if node.op_type == "GlobalMaxPool" and rank == 4 and prod(sizes) % 16 and channels * prod(sizes) > LARGEST_PLANES:
+    if node.op_type == "GlobalMaxPool" and rank == 4 and _endless(channels, sizes):
         return Case("GlobalMaxPool_odd")
     if node.op_type == "GlobalMaxPool" and rank == 3 and channels == 1:
         return Case("GlobalMaxPool_3d_one")
     return Case(node.op_type if rank == 4 else f"{node.op_type}_{rank}d")
+
+
+def _endless(channels: int, sizes: Sequence[int]) -> bool:
+    low_and_wide = sizes[0] < LOW and sizes[1] >= WIDE
+    return low_and_wide and prod(sizes) % 16 != 0 and channels * prod(sizes) > LARGEST_PLANES
 
 
 def max_unpool(node: NodeFacts) -> Case:
