@@ -25,8 +25,10 @@ def unshare_weights(model: ir.Model) -> int:
         codes = constant(node.inputs[0])
         if codes is None or codes.dtype != np.int8:
             continue
+        parts = [value for value in (node.inputs[0], *node.inputs[2:]) if value is not None]
+        if node.outputs[0].is_graph_output():
+            seen.update(parts)
         for reader, position in node.outputs[0].uses():
-            parts = [value for value in (node.inputs[0], *node.inputs[2:]) if value is not None]
             if not seen.isdisjoint(parts):
                 reader.replace_input_with(position, _copy(node, reader))
                 copied += 1

@@ -19,8 +19,11 @@ SHAPE = (1, 8, 6, 6)
 
 
 def shared(what: str) -> onnx.ModelProto:
-    """Two convolutions that share a zero point, the codes, or all of their DequantizeLinear; codes of +-100 may saturate."""
-    first, second = "w_d", "w_d" if what == "all" else "v_d"
+    """Two convolutions that share a zero point, the codes, or all of their DequantizeLinear, which may leave the partition too.
+
+    Codes of +-100 may saturate.
+    """
+    first, second = "w_d", "w_d" if what in ("all", "output") else "v_d"
     weights = (np.eye(8) * 100 - 40).astype(np.int8)[:, :, None, None]
     constants: dict[str, Any] = {
         "x_s": np.float32(0.02), "x_z": np.uint8(120), "w": weights, "w_s": np.float32(0.01), "zero": np.int8(0),
@@ -39,10 +42,11 @@ def shared(what: str) -> onnx.ModelProto:
         helper.make_node("Conv", ["a_d", second], ["b"]),
         *bundles.pair("b", "y_s", "y_z", "y"),
     ]
-    return bundles.model(nodes, [("x", TensorProto.FLOAT, SHAPE)], [("y", TensorProto.FLOAT, SHAPE)], constants)
+    outputs = [("y", TensorProto.FLOAT, SHAPE)] + [("w_d", TensorProto.FLOAT, weights.shape)] * (what == "output")
+    return bundles.model(nodes, [("x", TensorProto.FLOAT, SHAPE)], outputs, constants)
 
 
-@pytest.mark.parametrize("what", ["zero point", "codes", "all"])
+@pytest.mark.parametrize("what", ["zero point", "codes", "all", "output"])
 def test_products_that_share_weights_run(library: ctypes.CDLL, tmp_path: Path, what: str) -> None:
     path = bundles.bundle(tmp_path / "shared.rknnctx", shared(what), "int8", groups=[("a",), ("b",)])
     x = np.random.default_rng(0).uniform(-2.4, 2.6, SHAPE).astype(np.float32)
