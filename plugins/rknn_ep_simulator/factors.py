@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rknn_ep_simulator.graphs import constant, new_initializer
+from rknn_ep_simulator.graphs import Names, constant, is_float, new_initializer
 
 
 def scaling_of(product: ir.Node) -> ir.Node | None:
@@ -17,6 +17,8 @@ def scaling_of(product: ir.Node) -> ir.Node | None:
     if product.op_type != "MatMul" or any(constant(operand) is not None for operand in product.inputs):
         return None
     value = product.outputs[0]
+    if not is_float(value):
+        return None
     readers = [reader for reader, _ in value.uses()]
     if len(readers) != 1 or value.is_graph_output() or readers[0].op_type not in ("Mul", "Div"):
         return None
@@ -28,6 +30,7 @@ def scaling_of(product: ir.Node) -> ir.Node | None:
 
 def multiply_by_reciprocals(model: ir.Model) -> None:
     """Write such a Div as a Mul. Changes `model`."""
+    names = Names(model.graph)
     for node in list(model.graph):
         scaling = scaling_of(node)
         if scaling is None or scaling.op_type != "Div":
@@ -38,7 +41,7 @@ def multiply_by_reciprocals(model: ir.Model) -> None:
         made = ir.Node(
             "",
             "Mul",
-            [node.outputs[0], new_initializer(model.graph, f"{scaling.outputs[0].name}_factor", reciprocal)],
+            [node.outputs[0], new_initializer(model.graph, names.free(f"{scaling.outputs[0].name}_factor"), reciprocal)],
             name=scaling.name,
         )
         old, new = scaling.outputs[0], made.outputs[0]

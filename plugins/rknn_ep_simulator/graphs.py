@@ -52,3 +52,20 @@ def new_initializer(graph: ir.Graph, name: str, array: np.ndarray[Any, Any]) -> 
     value = ir.val(unique, const_value=ir.tensor(array, name=unique))
     graph.initializers[unique] = value
     return value
+
+
+class Names:
+    """Names that are free in a graph, for values and nodes alike."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._taken = set(graph.initializers) | {value.name for value in graph.inputs}
+        self._taken |= {name for node in graph for name in (node.name, *(value.name for value in node.outputs))}
+
+    def free(self, name: str) -> str:
+        """`name`, or `name_2` and so on where it is taken; taken from then on."""
+        unique, number = name, 1
+        while unique in self._taken:
+            number += 1
+            unique = f"{name}_{number}"
+        self._taken.add(unique)
+        return unique

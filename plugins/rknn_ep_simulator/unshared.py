@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rknn_ep_simulator.graphs import DEQUANTIZE, constant, new_initializer
+from rknn_ep_simulator.graphs import DEQUANTIZE, Names, constant, new_initializer
 
 
 def unshare_weights(model: ir.Model) -> int:
@@ -19,18 +19,15 @@ def unshare_weights(model: ir.Model) -> int:
     Returns:
         How many readers got one.
     """
-    graph, seen = model.graph, set[ir.Value]()
+    graph, names = model.graph, Names(model.graph)
+    weights = [node for node in graph if _dequantizes_int8_constants(node)]
+    seen = _read_otherwise(weights)
     copied = 0
-    for node in [node for node in graph if node.op_type == DEQUANTIZE]:
-        codes = constant(node.inputs[0])
-        if codes is None or codes.dtype != np.int8:
-            continue
-        parts = [value for value in (node.inputs[0], *node.inputs[2:]) if value is not None]
-        if node.outputs[0].is_graph_output():
-            seen.update(parts)
+    for node in weights:
         for reader, position in node.outputs[0].uses():
+            parts = _parts(node)
             if not seen.isdisjoint(parts):
-                reader.replace_input_with(position, _copy(node, reader))
+                reader.replace_input_with(position, _copy(node, reader, names))
                 copied += 1
             seen.update(parts)
         if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
@@ -38,16 +35,37 @@ def unshare_weights(model: ir.Model) -> int:
     return copied
 
 
-def _copy(node: ir.Node, reader: ir.Node) -> ir.Value:
+def _dequantizes_int8_constants(node: ir.Node) -> bool:
+    codes = constant(node.inputs[0]) if node.op_type == DEQUANTIZE else None
+    return codes is not None and codes.dtype == np.int8
+
+
+def _parts(node: ir.Node) -> list[ir.Value]:
+    """Codes and zero point."""
+    return [value for value in (node.inputs[0], *node.inputs[2:]) if value is not None]
+
+
+def _read_otherwise(weights: list[ir.Node]) -> set[ir.Value]:
+    """Codes and zero points that leave the graph, dequantised, or that something else reads."""
+    chosen = set(weights)
+    return {
+        part
+        for node in weights
+        for part in _parts(node)
+        if node.outputs[0].is_graph_output() or any(reader not in chosen for reader, _ in part.uses())
+    }
+
+
+def _copy(node: ir.Node, reader: ir.Node, names: Names) -> ir.Value:
     """A DequantizeLinear of the same constants under new names, ahead of its reader."""
     graph, old = node.graph, node.outputs[0]
     assert graph is not None
-    name = f"{old.name}_for_{reader.outputs[0].name}"
+    name = names.free(f"{old.name}_for_{reader.outputs[0].name}")
     inputs = list(node.inputs)
     for position, kind in ((0, "codes"), (2, "zero_point")):
         array = constant(inputs[position]) if position < len(inputs) else None
         if array is not None:
-            inputs[position] = new_initializer(graph, f"{name}_{kind}", array)
+            inputs[position] = new_initializer(graph, names.free(f"{name}_{kind}"), array)
     made = ir.Node("", DEQUANTIZE, inputs, list(node.attributes.values()), name=name)
     made.outputs[0].name, made.outputs[0].dtype, made.outputs[0].shape = name, old.dtype, old.shape
     graph.insert_before(reader, made)
