@@ -16,7 +16,7 @@ from tests.simulator import bundles
 node = helper.make_node
 F32 = TensorProto.FLOAT
 Array = np.ndarray[Any, Any]
-WEIGHTS = (np.eye(8) * 100 - 40).astype(np.int8)
+WEIGHTS = (np.eye(8) * 140 - 40).astype(np.int8)
 CONSTANTS: dict[str, Any] = {
     "s": np.float32(0.03), "z": np.uint8(120), "w": WEIGHTS, "w_s": np.float32(0.01), "w_z": np.int8(0),
 }  # fmt: skip
